@@ -1,0 +1,210 @@
+"""
+What is to be done, as frozen value objects: the hinge of the house.
+
+Interfaces validate users' JSON, `parse` turns it into these, publishing stores what
+`to_json` gives, and the engine runs from them alone; nobody below the interfaces
+walks database rows.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Literal
+
+OnError = Literal["fail", "continue"]
+
+KEY_LENGTH = 64
+KEY_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
+RESERVED_KEYS = frozenset({"context", "errors", "input", "item", "loop", "output"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One unit of an orchestration; the fields are the contract's, durations in ms."""
+
+    key: str
+    name: str
+    description: str = ""
+    order: int = 0
+    step_type: str = "sequential"
+    role_id: str | None = None
+    role_name: str | None = None
+    parallel_group: str | None = None
+    condition: Mapping[str, Any] | None = None
+    input_mapping: Any = None
+    output_mapping: Mapping[str, Any] | None = None
+    max_retries: int = 0
+    retry_delay_ms: int = 1000
+    retry_backoff: float = 1.0
+    retry_max_delay_ms: int = 600_000
+    retry_jitter: bool = False
+    timeout_ms: int = 300_000
+    on_error: OnError = "fail"
+    config: Mapping[str, Any] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A single step, or the neighbouring steps of one parallel group."""
+
+    index: int  # its place among the blocks
+    start: int  # the ordinal of its first step among all steps
+    steps: tuple[Step, ...]
+
+    @property
+    def is_group(self) -> bool:
+        return self.steps[0].parallel_group is not None
+
+    @property
+    def ordinals(self) -> range:
+        return range(self.start, self.start + len(self.steps))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """A whole orchestration, its steps in the order in which they run."""
+
+    steps: tuple[Step, ...]
+    input_schema: Mapping[str, Any] | None = None
+    timeout_ms: int | None = None
+    output: Any = None
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """The steps, neighbours of one parallel group taken together."""
+        blocks: list[Block] = []
+        start = 0
+        for (group, _), run in groupby(enumerate(self.steps), _group_or_own_place):
+            steps = tuple(step for _, step in run)
+            assert group is not None or len(steps) == 1  # noqa: S101
+            blocks.append(Block(index=len(blocks), start=start, steps=steps))
+            start += len(steps)
+        return tuple(blocks)
+
+
+def _group_or_own_place(numbered: tuple[int, Step]) -> tuple[str | None, int]:
+    place, step = numbered
+    return (step.parallel_group, -1 if step.parallel_group is not None else place)
+
+
+STEP_FIELDS = tuple(each.name for each in fields(Step))
+_STEP_FIELDS = frozenset(STEP_FIELDS)
+_END = object()
+_PLAIN_FIELDS = tuple(name for name in STEP_FIELDS if name != "steps")
+
+
+def parse(document: Mapping[str, Any]) -> Definition:
+    """
+    Read an orchestration's JSON that has been validated, or a stored snapshot.
+
+    Steps are sorted by `order`, which defaults to their position, counted from 0;
+    keys default to names and names to keys. Fields that are not part of what is to
+    be done (the orchestration's own name, tags, ...) are passed over.
+    """
+    sent = document.get("steps") or ()
+    return Definition(
+        steps=_parse_steps(sent, iter(step_keys(sent))),
+        input_schema=document.get("input_schema"),
+        timeout_ms=document.get("timeout_ms"),
+        output=document.get("output"),
+    )
+
+
+def _parse_steps(
+    sent: Sequence[Mapping[str, Any]], keys: Iterator[str]
+) -> tuple[Step, ...]:
+    steps = [_parse_step(step, place, keys) for place, step in enumerate(sent)]
+    return tuple(sorted(steps, key=attrgetter("order")))
+
+
+def _parse_step(sent: Mapping[str, Any], place: int, keys: Iterator[str]) -> Step:
+    given = {name: value for name, value in sent.items() if name in _STEP_FIELDS}
+    given["key"] = next(keys)
+    given["name"] = given.get("name") or given["key"]
+    given.setdefault("order", place)
+    if "retry_backoff" in given:
+        given["retry_backoff"] = float(given["retry_backoff"])
+    if "steps" in given:
+        given["steps"] = _parse_steps(given["steps"], keys)
+    return Step(**given)
+
+
+def to_json(definition: Definition) -> dict[str, Any]:
+    """Write the snapshot that publishing stores; `parse` reads back an equal one."""
+    return {
+        "steps": [_step_json(step) for step in definition.steps],
+        "input_schema": definition.input_schema,
+        "timeout_ms": definition.timeout_ms,
+        "output": definition.output,
+    }
+
+
+def _step_json(step: Step) -> dict[str, Any]:
+    written = {name: getattr(step, name) for name in _PLAIN_FIELDS}
+    written["steps"] = [_step_json(inner) for inner in step.steps]
+    return written
+
+
+def step_keys(steps: Any) -> list[str]:
+    """
+    Give every step's key, nested ones included, in the order as sent.
+
+    A step without a key gets its name's slug, numbered until it is unique. Anything
+    that is not a step is passed over, so this can be asked about faulty documents.
+    """
+    nested = list(walk(steps))
+    taken = {step["key"] for step in nested if isinstance(step.get("key"), str)}
+    slugs = _FreeSlugs(taken | RESERVED_KEYS)
+    return [
+        step["key"] if isinstance(step.get("key"), str) else slugs.take(step)
+        for step in nested
+    ]
+
+
+def walk(steps: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the steps of any depth in the order as sent, a body after its step."""
+    waiting = [iter(_listed(steps))]
+    while waiting:
+        step = next(waiting[-1], _END)
+        if step is _END:
+            waiting.pop()
+        elif isinstance(step, Mapping):
+            yield step
+            waiting.append(iter(_listed(step.get("steps"))))
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+class _FreeSlugs:
+    """Hands out each name's slug once, then with the next free number."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = set(taken)
+        self._numbers: dict[str, int] = {}
+
+    def take(self, step: Mapping[str, Any]) -> str:
+        base = key = slug(step.get("name"))
+        while key in self._taken:
+            number = self._numbers[base] = self._numbers.get(base, 1) + 1
+            key = f"{base[: KEY_LENGTH - len(str(number)) - 1]}_{number}"
+        self._taken.add(key)
+        return key
+
+
+def slug(name: Any) -> str:
+    """Make a key of a name: `Fetch the news!` becomes `fetch_the_news`."""
+    text = unicodedata.normalize("NFKD", name) if isinstance(name, str) else ""
+    plain = text.encode("ascii", "ignore").decode().lower()
+    key = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
+    if not key or key[0].isdigit():
+        key = f"step_{key}".rstrip("_")
+    return key[:KEY_LENGTH].rstrip("_")

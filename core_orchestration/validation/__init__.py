@@ -1,0 +1,27 @@
+"""
+Everything that is wrong with a definition, an input or a schema, said at once.
+
+validate(document, RoleDirectory.of({role_id: role_name}))  # -> list[Problem]
+"""
+
+from __future__ import annotations
+
+from roles.problems import Problem
+from roles.storable import storable_problems
+
+from .directory import RoleDirectory
+from .document import MAX_STEPS, validate
+from .fitting import check_input
+from .schemas import schema_problems
+from .steps import SUPPORTED
+
+__all__ = [
+    "MAX_STEPS",
+    "SUPPORTED",
+    "Problem",
+    "RoleDirectory",
+    "check_input",
+    "schema_problems",
+    "storable_problems",
+    "validate",
+]
