@@ -1,0 +1,79 @@
+"""
+From forms to a document, and from a problem's pointer back to the form.
+
+The forms are flat and the document is a tree; an entry remembers both places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from django import forms
+
+
+@dataclass(slots=True, kw_only=True)
+class Entry:
+    """One step as it was entered, with the steps of its body."""
+
+    form: forms.BaseForm
+    step: dict[str, Any]
+    inside: str | None = None  # the key of the step whose body it belongs to
+    body: list[Entry] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        return {**self.step, "steps": [entry.document() for entry in self.body]}
+
+
+def tree(entries: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """
+    Put entries into the bodies that they name; return the top level and the lost.
+
+    Lost are those inside a step that does not exist, or, by a detour, inside
+    themselves. Entries without an order come last among all, as they were given.
+    """
+    ordered = _ordered(entries)
+    places: dict[Any, list[Entry]] = {}
+    for entry in ordered:
+        places.setdefault(entry.inside, []).append(entry)
+    top = places.get(None, [])
+    reached = list(top)
+    for entry in reached:  # grows as bodies are found
+        entry.body = places.get(entry.step.get("key"), []) if _named(entry) else []
+        reached.extend(entry.body)
+    known = set(map(id, reached))
+    return top, [entry for entry in ordered if id(entry) not in known]
+
+
+def located(entries: Sequence[Entry], pointer: str) -> tuple[Entry | None, str]:
+    """
+    Find the entry that a pointer such as `/steps/2/condition` leads to.
+
+    Returns it with the rest of the pointer, and None for what lies in no step.
+    """
+    found: Entry | None = None
+    segments = pointer.split("/")[1:]
+    while len(segments) >= 2 and segments[0] == "steps" and segments[1].isdecimal():
+        place = int(segments[1])
+        if place >= len(entries):
+            break
+        found = entries[place]
+        entries, segments = found.body, segments[2:]
+    return found, "".join(chain.from_iterable(("/", each) for each in segments))
+
+
+def _named(entry: Entry) -> bool:
+    return bool(entry.step.get("key"))
+
+
+def _ordered(entries: Iterable[Entry]) -> list[Entry]:
+    given = list(entries)
+    orders = [entry.step.get("order") for entry in given]
+    last = max((order for order in orders if order is not None), default=-1)
+    for entry in given:
+        if entry.step.get("order") is None:
+            last += 1
+            entry.step["order"] = last
+    return sorted(given, key=lambda entry: int(entry.step["order"]))

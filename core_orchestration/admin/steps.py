@@ -1,0 +1,180 @@
+"""An orchestration's steps as rows of its form, checked together as one document."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin
+from django.forms.formsets import DELETION_FIELD_NAME
+from django.forms.models import BaseInlineFormSet
+
+from core_orchestration import drafts
+from core_orchestration.admin.entries import Entry, located, tree
+from core_orchestration.definition import STEP_FIELDS
+from core_orchestration.models import OrchestrationStep
+from core_orchestration.validation import SUPPORTED
+from roles.admin import refusals
+from roles.admin.readable import JSON_FIELDS
+from roles.problems import Problem
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+
+    from core_orchestration.models import Orchestration
+
+    StepModelForm = forms.ModelForm[OrchestrationStep]
+    StepFormSet = BaseInlineFormSet[OrchestrationStep, Orchestration, StepModelForm]
+    StepsInline = admin.StackedInline[OrchestrationStep, Orchestration]
+else:
+    StepModelForm, StepFormSet = forms.ModelForm, BaseInlineFormSet
+    StepsInline = admin.StackedInline
+
+SPELLED = {"role_id": "role", "steps": "inside"}
+DEFAULTS = {"description": "", "config": {}}
+COLUMNS = tuple(name for name in STEP_FIELDS if name not in {"role_id", "steps"})
+
+
+class EditedStep(StepModelForm):
+    """One step's form; what it means is checked with the whole definition."""
+
+    step_type = forms.ChoiceField(
+        choices=[(each, each) for each in SUPPORTED], initial="sequential"
+    )
+    inside = forms.CharField(
+        required=False,
+        empty_value=None,
+        help_text="The key of the step whose body this one belongs to, if any.",
+    )
+
+    class Meta:
+        model = OrchestrationStep
+        fields = (*COLUMNS, "role")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if self.instance.parent is not None:
+            self.initial["inside"] = self.instance.parent.key
+        if self.instance._state.adding:
+            self.initial["order"] = None
+        self.fields["key"].required = False
+        self.fields["key"].help_text = "Left empty, it is made of the name."
+        self.fields["order"].required = False
+
+    def entry(self) -> Entry:
+        cleaned = refusals.completed(self.cleaned_data, DEFAULTS)
+        step = {name: cleaned[name] for name in COLUMNS}
+        if step["key"] is None:
+            del step["key"]
+        role = cleaned["role"]
+        step["role_id"] = str(role.pk) if role else None
+        return Entry(form=self, step=step, inside=cleaned["inside"])
+
+    def validate_unique(self) -> None:
+        """Leave it to the definition's check, which knows the other rows as entered."""
+
+    validate_constraints = validate_unique
+
+
+class EditedSteps(StepFormSet):
+    """All steps' forms; together with the orchestration's form they are a document."""
+
+    def __init__(self, *args: Any, by: User, whole: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._by = by
+        self._whole = whole
+
+    def clean(self) -> None:
+        """Check the whole document, and put each problem at the field it is about."""
+        if any(self.errors) or self._whole().errors:
+            return
+        top, lost = tree(self._entered())
+        for entry in lost:
+            entry.form.add_error("inside", "There is no such step to be inside of.")
+        if not lost:
+            self._check(top)
+
+    def validate_unique(self) -> None:
+        """Leave it to the definition's check."""
+
+    def document(self) -> dict[str, Any]:
+        """Write the orchestration as it was entered, steps and all."""
+        return self._written(tree(self._entered())[0])
+
+    def _written(self, top: list[Entry]) -> dict[str, Any]:
+        steps = [entry.document() for entry in top]
+        return {**self._whole().document(), "steps": steps}
+
+    def _entered(self) -> list[Entry]:
+        return [
+            form.entry()
+            for form in self.forms
+            if isinstance(form, EditedStep)
+            if form.has_changed() or not form.instance._state.adding
+            if not form.cleaned_data.get(DELETION_FIELD_NAME)
+        ]
+
+    def _check(self, top: list[Entry]) -> None:
+        document = self._written(top)
+        edited = None if self.instance._state.adding else self.instance
+        remarks = []
+        for problem in drafts.problems_of(document, by=self._by, orchestration=edited):
+            remarks += self._refuse(top, problem)
+        if remarks:
+            raise forms.ValidationError(remarks)
+
+    def _refuse(self, top: list[Entry], problem: Problem) -> list[str]:
+        """Show one problem; return what is to be said above the steps about it."""
+        entry, rest = located(top, problem.pointer)
+        if entry is not None:
+            below = Problem(rest, problem.code, problem.detail)
+            refusals.show(entry.form, [below], spelled=SPELLED)
+            return []
+        if problem.pointer.startswith("/steps"):
+            return [problem.detail]
+        refusals.show(self._whole(), [problem])
+        return ["The steps cannot be saved before the problem above is solved."]
+
+
+class StepInline(StepsInline):
+    model = OrchestrationStep
+    form = EditedStep
+    formset = EditedSteps
+    formfield_overrides = JSON_FIELDS
+    ordering = ("order", "id")
+    autocomplete_fields = ("role",)
+    verbose_name = "step"
+    extra = 0
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("order", "name", "key"),
+                    ("step_type", "parallel_group"),
+                    ("role", "role_name"),
+                )
+            },
+        ),
+        ("Data", {"fields": ("condition", "input_mapping", "output_mapping")}),
+        (
+            "When it fails",
+            {
+                "classes": ("collapse",),
+                "fields": (
+                    ("on_error", "timeout_ms", "max_retries"),
+                    ("retry_delay_ms", "retry_backoff"),
+                    ("retry_max_delay_ms", "retry_jitter"),
+                ),
+            },
+        ),
+        (
+            "More",
+            {"classes": ("collapse",), "fields": ("description", "config", "inside")},
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[OrchestrationStep]:
+        return super().get_queryset(request).select_related("parent")

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class CoreOrchestrationConfig(AppConfig):
+    name = "core_orchestration"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Tell `roles` who knows which orchestrations use a role."""
+        from core_orchestration.usage import orchestrations_using
+        from roles.usage import register_finder
+
+        register_finder("orchestration", orchestrations_using)

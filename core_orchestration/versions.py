@@ -1,0 +1,58 @@
+"""Publish orchestrations as immutable versions, and read them back for the engine."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.db.models import Max
+
+from core_orchestration.definition import Definition, parse
+from core_orchestration.models import Orchestration, OrchestrationVersion
+from roles.models import content_digest
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser
+
+
+@transaction.atomic
+def publish(
+    orchestration: Orchestration,
+    snapshot: dict[str, Any],
+    *,
+    by: AbstractBaseUser | None = None,
+) -> OrchestrationVersion:
+    """
+    Make `snapshot` what new executions run; an unchanged one keeps its version.
+
+    `snapshot` is what `definition.to_json` made of a valid definition. Publishers of
+    one orchestration queue at its row, so that numbers have neither gaps nor twins.
+    """
+    Orchestration.objects.select_for_update().get(pk=orchestration.pk)
+    digest = content_digest(snapshot)
+    version = orchestration.versions.order_by("-number").first()
+    if version is None or version.digest != digest:
+        version = OrchestrationVersion.objects.create(
+            orchestration=orchestration,
+            number=_last_number(orchestration) + 1,
+            definition=snapshot,
+            digest=digest,
+            created_by_id=by.pk if by else None,
+        )
+    Orchestration.objects.filter(pk=orchestration.pk).update(published=version)
+    orchestration.published = version
+    return version
+
+
+def _last_number(orchestration: Orchestration) -> int:
+    return orchestration.versions.aggregate(last=Max("number"))["last"] or 0
+
+
+@lru_cache(maxsize=256)
+def load(version_id: str) -> Definition:
+    """Return a version's definition; versions never change, so they are kept."""
+    snapshot = OrchestrationVersion.objects.values_list("definition", flat=True).get(
+        pk=version_id
+    )
+    return parse(snapshot)

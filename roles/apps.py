@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.utils.module_loading import autodiscover_modules
+
+
+class RolesConfig(AppConfig):
+    name = "roles"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Hand the settings to the runners, and collect everybody's functions."""
+        from roles import builtins, functions
+        from roles.builtins import csv_text
+        from roles.runners import agent, http
+
+        agent.configure(default_model=settings.CORE_MODEL)
+        csv_text.configure(data_dir=settings.CORE_DATA_DIR)
+        http.configure(allowed_hosts=settings.CORE_HTTP_ALLOWED_HOSTS)
+        functions.load_modules([builtins.__name__])
+        autodiscover_modules("functions")
+        functions.load_modules(settings.CORE_FUNCTION_MODULES)

@@ -1,0 +1,81 @@
+"""
+Pin roles for an execution: what they were when it started is what it runs with.
+
+A snapshot is named by its content, so that pinning an unchanged role writes nothing
+and edits by any way, admin, API or SQL, are noticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from functools import lru_cache
+from uuid import UUID
+
+from django.db.models import Q
+
+from roles.models import Role, RoleSnapshot, content_digest
+from roles.runners import RoleSpec
+
+
+class RoleUnavailable(LookupError):
+    """A role that a step names does not exist any more or is not active."""
+
+
+def pin(references: Collection[str]) -> dict[str, str]:
+    """
+    Map each reference to the id of a snapshot of the role as it is now.
+
+    Raises RoleUnavailable for a role that is missing or switched off.
+    """
+    roles = _look_up(references)
+    _refuse_unavailable(references, roles)
+    return {name: _snapshot_id(role.spec()) for name, role in roles.items()}
+
+
+def _look_up(references: Collection[str]) -> dict[str, Role]:
+    ids = {name[3:] for name in references if name.startswith("id:")}
+    names = {name[5:] for name in references if name.startswith("name:")}
+    found: dict[str, Role] = {}
+    for role in Role.objects.filter(Q(id__in=ids) | Q(name__in=names)):
+        for spelling in (f"id:{role.pk}", f"name:{role.name}"):
+            if spelling in references:
+                found[spelling] = role
+    return found
+
+
+def _refuse_unavailable(references: Collection[str], roles: Mapping[str, Role]) -> None:
+    for name in sorted(references):
+        kind, _, value = name.partition(":")
+        if name not in roles:
+            raise RoleUnavailable(f"There is no role with the {kind} {value!r}.")
+        if not roles[name].is_active:
+            raise RoleUnavailable(
+                f"The role {roles[name].name!r} is not active; activate it or name "
+                "another one in the step."
+            )
+
+
+@lru_cache(maxsize=4096)
+def _known_snapshot_id(digest: str) -> str:
+    return str(RoleSnapshot.objects.values_list("pk", flat=True).get(digest=digest))
+
+
+def _snapshot_id(spec: RoleSpec) -> str:
+    body = asdict(spec)
+    digest = content_digest(body)
+    try:
+        return _known_snapshot_id(digest)
+    except RoleSnapshot.DoesNotExist:
+        RoleSnapshot.objects.bulk_create(
+            [RoleSnapshot(role_id=UUID(spec.id), digest=digest, body=body)],
+            ignore_conflicts=True,
+        )
+        return str(RoleSnapshot.objects.values_list("pk", flat=True).get(digest=digest))
+
+
+@lru_cache(maxsize=4096)
+def load(snapshot_id: str) -> RoleSpec:
+    """Return a pinned role; snapshots never change, so they are kept in memory."""
+    body = RoleSnapshot.objects.values_list("body", flat=True).get(pk=snapshot_id)
+    return RoleSpec(**{**body, "tools": tuple(body["tools"])})
