@@ -1,0 +1,9 @@
+"""Executions and workers in Django's admin, and the button that runs orchestrations."""
+
+from __future__ import annotations
+
+from executions.admin.executions import ExecutionAdmin
+from executions.admin.orchestrations import RunnableOrchestrationAdmin
+from executions.admin.workers import WorkerAdmin
+
+__all__ = ["ExecutionAdmin", "RunnableOrchestrationAdmin", "WorkerAdmin"]

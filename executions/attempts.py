@@ -1,0 +1,157 @@
+"""
+Run an attempt and really end it: at its deadline, or when it is to stop.
+
+Work that awaits runs on the process's one event loop and is cancelled. Plain calls
+run in the main thread of a prefork child and are interrupted by a signal; elsewhere
+they run in a thread of their own, which is left behind when it will not stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError, Future, InvalidStateError
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+from executions.eventloop import current_loop
+from roles.runners import Result
+
+_STUBBORN_S = 1.0  # how often code that swallows the interruption is told again
+
+
+class AttemptTimedOut(BaseException):
+    """The attempt's time is over; not an Exception, so that work does not catch it."""
+
+
+class AttemptStopped(BaseException):
+    """The attempt is to end now: its step was cancelled, or its lease was lost."""
+
+
+@dataclass(slots=True)
+class StopButton:
+    """Ends an attempt from another thread; pressing it before the start counts."""
+
+    pressed: bool = False
+    _actions: list[Callable[[], object]] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def press(self) -> None:
+        with self._lock:
+            self.pressed = True
+            actions = list(self._actions)
+        for action in actions:
+            action()
+
+    def wire(self, action: Callable[[], object]) -> None:
+        """Have `action` called when the button is pressed, or now if it was."""
+        with self._lock:
+            self._actions.append(action)
+            pressed = self.pressed
+        if pressed:
+            action()
+
+    def unwire(self) -> None:
+        with self._lock:
+            self._actions.clear()
+
+
+def run_attempt(
+    call: Callable[[], Result | Awaitable[Result]],
+    *,
+    awaits: bool,
+    timeout_s: float,
+    stop: StopButton,
+) -> Result:
+    """
+    Call and return the result within `timeout_s` seconds.
+
+    Raises AttemptTimedOut, AttemptStopped, or whatever the call raises.
+    """
+    if awaits:
+        return _await_on_loop(call, timeout_s=timeout_s, stop=stop)
+    if threading.current_thread() is threading.main_thread():
+        return _call_interruptibly(call, timeout_s=timeout_s, stop=stop)
+    return _call_in_thread(call, timeout_s=timeout_s, stop=stop)
+
+
+def _await_on_loop(
+    call: Callable[[], Result | Awaitable[Result]],
+    *,
+    timeout_s: float,
+    stop: StopButton,
+) -> Result:
+    async def work() -> Result:
+        made = call()
+        return await made if isinstance(made, Awaitable) else made
+
+    future = asyncio.run_coroutine_threadsafe(work(), current_loop())
+    stop.wire(future.cancel)
+    try:
+        return _outcome(future, timeout_s=timeout_s, stop=stop)
+    finally:
+        stop.unwire()
+
+
+def _call_in_thread(
+    call: Callable[[], Any], *, timeout_s: float, stop: StopButton
+) -> Result:
+    future: Future[Result] = Future()
+
+    def work() -> None:
+        with suppress(InvalidStateError):  # nobody waits any more
+            try:
+                result = call()
+            except BaseException as error:  # noqa: BLE001  (for the waiting thread)
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+    stop.wire(future.cancel)
+    threading.Thread(target=work, name="attempt", daemon=True).start()
+    try:
+        return _outcome(future, timeout_s=timeout_s, stop=stop)
+    finally:
+        stop.unwire()
+
+
+def _outcome(future: Future[Result], *, timeout_s: float, stop: StopButton) -> Result:
+    try:
+        return future.result(timeout=max(timeout_s, 0))
+    except CancelledError:
+        raise AttemptStopped if stop.pressed else AttemptTimedOut from None
+    except FutureTimeout:
+        if future.done():  # the work itself raised a TimeoutError
+            raise
+        future.cancel()
+        raise AttemptTimedOut from None
+
+
+def _call_interruptibly(
+    call: Callable[[], Any], *, timeout_s: float, stop: StopButton
+) -> Result:
+    """Call in this, the main thread; an alarm signal raises inside of the call."""
+    armed = True
+
+    def ring(_signal: int, _frame: FrameType | None) -> None:
+        if armed:
+            raise AttemptStopped if stop.pressed else AttemptTimedOut
+
+    previous = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, max(timeout_s, 0.001), _STUBBORN_S)
+        stop.wire(lambda: os.kill(os.getpid(), signal.SIGALRM))
+        result: Result = call()
+        armed = False
+        return result
+    finally:
+        armed = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        stop.unwire()
+        signal.signal(signal.SIGALRM, previous)

@@ -1,0 +1,58 @@
+"""Send canvases: the one place where messages leave, always after a commit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from functools import partial
+
+from django.db import transaction
+from kombu.exceptions import OperationalError as BrokerError
+from redis.exceptions import RedisError
+
+from executions import canvas
+from executions.plan import Plan, PlannedStep
+from executions.signatures import Address
+from roles import snapshots
+from roles.runners import Pool, runner_for
+
+log = logging.getLogger(__name__)
+
+
+def pool_of(planned: PlannedStep, *, pins: Mapping[str, str]) -> Pool:
+    """Name the pool that a step's pinned role works in."""
+    role = snapshots.load(pins[planned.role])
+    return runner_for(role.kind).pool(role)
+
+
+def send(
+    plan: Plan,
+    block: int,
+    address: Address,
+    *,
+    pins: Mapping[str, str],
+    members: Collection[str] | None = None,
+    recovery: bool = False,
+) -> None:
+    """
+    Send what goes on with a block, once the open transaction has committed.
+
+    A broker that is away loses nothing: the execution is in PostgreSQL, and the
+    reconciler sends what did not leave here.
+    """
+    message = canvas.from_block(
+        plan,
+        block,
+        address,
+        partial(pool_of, pins=pins),
+        members=members,
+        recovery=recovery,
+    )
+
+    def publish() -> None:
+        try:
+            message.apply_async()
+        except (BrokerError, RedisError, OSError) as error:
+            log.warning("Execution %s is sent later: %s", address.execution, error)
+
+    transaction.on_commit(publish)

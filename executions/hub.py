@@ -1,0 +1,117 @@
+"""
+One subscription of the web process, fanned out to all its viewers.
+
+Messages only wake: whoever misses one finds the same news at the next sweep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager
+from itertools import chain
+from typing import Any
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+import redis.asyncio
+from django.conf import settings
+
+from executions.announce import CHANNEL
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 15.0
+_LISTEN_S = 10.0
+
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+
+
+class Hub:
+    """The viewers of one event loop; it listens as long as there are any."""
+
+    def __init__(self) -> None:
+        self._viewers: dict[UUID, set[asyncio.Event]] = {}
+        self._listener: asyncio.Task[None] | None = None
+
+    @property
+    def viewers(self) -> int:
+        return sum(map(len, self._viewers.values()))
+
+    @property
+    def is_listening(self) -> bool:
+        return self._listener is not None
+
+    @staticmethod
+    def of_this_loop() -> Hub:
+        loop = asyncio.get_running_loop()
+        return _hubs.setdefault(loop, Hub())
+
+    @asynccontextmanager
+    async def watching(self, execution_id: UUID) -> AsyncIterator[asyncio.Event]:
+        """Lend an event that is set whenever the execution may have moved."""
+        wake = asyncio.Event()
+        self._viewers.setdefault(execution_id, set()).add(wake)
+        if self._listener is None or self._listener.done():
+            self._listener = asyncio.create_task(self._listen(), name="live hub")
+        try:
+            yield wake
+        finally:
+            self._leave(execution_id, wake)
+
+    def _leave(self, execution_id: UUID, wake: asyncio.Event) -> None:
+        viewers = self._viewers[execution_id]
+        viewers.discard(wake)
+        if not viewers:
+            del self._viewers[execution_id]
+        if not self._viewers and self._listener is not None:
+            self._listener.cancel()
+            self._listener = None
+
+    async def _listen(self) -> None:
+        """Stay subscribed; when Valkey is away, try again with a growing pause."""
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                async with aclosing(_messages()) as messages:
+                    async for message in messages:
+                        pause = FIRST_PAUSE_S
+                        self._wake(message)
+            except (redis.RedisError, OSError) as error:
+                log.info("Live events come by sweeps only: %s", error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    def _wake(self, message: bytes) -> None:
+        if not message:  # subscribed just now: anything may have happened before
+            self._set(chain.from_iterable(self._viewers.values()))
+        for line in message.decode(errors="replace").splitlines():
+            if (execution_id := _id(line)) is not None:
+                self._set(self._viewers.get(execution_id, ()))
+
+    @staticmethod
+    def _set(wakes: Iterable[asyncio.Event]) -> None:
+        for wake in wakes:
+            wake.set()
+
+
+async def _messages() -> AsyncGenerator[bytes]:
+    """Yield an empty message when subscribed, then what is published."""
+    client: Any = redis.asyncio.Redis.from_url(
+        settings.REDIS_URL, socket_connect_timeout=5, health_check_interval=10
+    )
+    async with client, client.pubsub() as subscription:
+        await subscription.subscribe(CHANNEL)
+        while True:
+            message = await subscription.get_message(timeout=_LISTEN_S)
+            if message is not None:
+                yield message["data"] if message["type"] == "message" else b""
+
+
+def _id(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,202 @@
+"""
+A worker process and its lease: one heartbeat for all the steps that it runs.
+
+A step run names its worker, and is that worker's own while the worker's row says
+so. One statement every few seconds renews the row and brings back the steps that
+were taken away. A process that cannot renew stops its steps before the lease ends
+and goes on under a new identity, so that the old one's steps are seen to be lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import LiteralString
+from uuid import UUID
+
+from django.conf import settings
+from uuid_utils.compat import uuid7
+
+from executions.attempts import StopButton
+from executions.database import UNREACHABLE, fetch, json_or_null
+from executions.lifecycle import Claim
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 1.0
+_OVERDUE_GRACE_S = 3.0  # what an attempt gets to end by itself after its deadline
+_STOP_EARLY = 0.85  # of the lease: when steps are stopped that could not be renewed
+
+_BEAT: LiteralString = """
+WITH beat AS (
+  INSERT INTO executions_worker AS w (id, host, pid, queues, delivered, lease_until)
+  VALUES (%(id)s, %(host)s, %(pid)s, %(queues)s::jsonb, %(delivered)s::jsonb,
+    clock_timestamp() + %(lease)s::interval)
+  ON CONFLICT (id) DO UPDATE
+  SET lease_until = excluded.lease_until, delivered = excluded.delivered
+  RETURNING w.id)
+SELECT held.id FROM unnest(%(ids)s::uuid[], %(fences)s::int[]) AS held(id, fence)
+LEFT JOIN executions_steprun s ON s.id = held.id
+WHERE s.status IS DISTINCT FROM 'running' OR s.fence <> held.fence
+"""
+_LEAVE: LiteralString = """
+DELETE FROM executions_worker w WHERE w.id = %(id)s RETURNING w.id
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """An attempt under way in this process."""
+
+    claim: Claim
+    deadline: float  # monotonic seconds
+    stop: StopButton
+    on_overdue: Callable[[Claim], object]
+    interrupts_process: bool  # it runs in the main thread, which nothing else frees
+
+
+@dataclass(slots=True)
+class Worker:
+    """A process as the others see it; its thread keeps the lease."""
+
+    queues: list[str]
+    id: UUID = field(default_factory=uuid7)
+    _held: dict[UUID, Held] = field(default_factory=dict)
+    _delivered: dict[str, float] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _leaving: threading.Event = field(default_factory=threading.Event)
+    _renewed: float = 0.0
+
+    def start(self) -> None:
+        """Take the lease and keep it; the first beat is taken before any claim."""
+        self._beat_or_complain()
+        threading.Thread(target=self._live, name="heartbeat", daemon=True).start()
+
+    def leave(self) -> None:
+        """Give the lease back at the end of the process."""
+        self._leaving.set()
+        if not self._held:
+            fetch(_LEAVE, {"id": self.id})
+
+    def identity(self) -> UUID:
+        """
+        Return the id to claim with, its lease in force.
+
+        Raises OperationalError when it is not and cannot be taken.
+        """
+        age = monotonic() - self._renewed
+        if age > settings.CORE_LEASE.total_seconds() * _STOP_EARLY:
+            self._beat()
+        return self.id
+
+    @contextmanager
+    def holding(self, held: Held) -> Iterator[None]:
+        """Keep an attempt's lease while it runs."""
+        with self._lock:
+            self._held[held.claim.run.id] = held
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held.pop(held.claim.run.id, None)
+
+    def is_running(self, step_run_id: UUID) -> bool:
+        return step_run_id in self._held
+
+    def note_delivery(self, queue: str, published_at: float) -> None:
+        """Remember the newest message's time: older ones of the queue are past."""
+        self._delivered[queue] = max(published_at, self._delivered.get(queue, 0.0))
+
+    def _live(self) -> None:
+        while not self._leaving.wait(_TICK_S):
+            if monotonic() - self._renewed >= settings.CORE_HEARTBEAT.total_seconds():
+                self._beat_or_complain()
+            self._give_up_lost_lease()
+            self._end_overdue()
+
+    def _beat_or_complain(self) -> None:
+        try:
+            self._beat()
+        except UNREACHABLE as error:
+            log.warning("The lease could not be renewed: %s", error)
+
+    def _beat(self) -> None:
+        with self._lock:
+            held = list(self._held.values())
+        started = monotonic()
+        rows = fetch(
+            _BEAT,
+            {
+                "id": self.id,
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "queues": json_or_null(self.queues),
+                "delivered": json_or_null(self._delivered),
+                "lease": settings.CORE_LEASE,
+                "ids": [one.claim.run.id for one in held],
+                "fences": [one.claim.fence for one in held],
+            },
+        )
+        self._renewed = started
+        taken = {row[0] for row in rows}
+        for one in held:
+            if one.claim.run.id in taken:
+                log.warning("Step %s is no longer ours; stopping.", one.claim.run.path)
+                one.stop.press()
+
+    def _give_up_lost_lease(self) -> None:
+        lease_s = settings.CORE_LEASE.total_seconds()
+        age = monotonic() - self._renewed
+        if age < lease_s * _STOP_EARLY:
+            return
+        with self._lock:
+            held = list(self._held.values())
+            self.id = uuid7()
+        for one in held:
+            log.error("The lease ends; stopping step %s.", one.claim.run.path)
+            one.stop.press()
+        if age >= lease_s - _TICK_S:
+            self._kill_if_stuck(held)
+
+    def _end_overdue(self) -> None:
+        now = monotonic()
+        with self._lock:
+            held = list(self._held.values())
+        overdue = [one for one in held if now > one.deadline + _OVERDUE_GRACE_S]
+        for one in overdue:
+            log.error("Step %s ignores its time limit.", one.claim.run.path)
+            one.on_overdue(one.claim)
+        self._kill_if_stuck(overdue)
+
+    def _kill_if_stuck(self, held: list[Held]) -> None:
+        """End a prefork child whose work does not stop; its pool starts another."""
+        if any(one.interrupts_process for one in held):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+_current: Worker | None = None
+
+
+def join_fleet(queues: list[str]) -> Worker:
+    """Make this process a worker; called once, after the fork."""
+    global _current
+    _current = Worker(queues=queues)
+    _current.start()
+    return _current
+
+
+def this_worker() -> Worker:
+    """Return this process's worker, made now when it was not told to join."""
+    return _current or join_fleet([])
+
+
+def leave_fleet() -> None:
+    if _current is not None:
+        _current.leave()

@@ -1,0 +1,282 @@
+"""How an attempt ends, and what begins or ends with it in the same statement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, LiteralString
+from uuid import UUID
+
+from executions.database import fetch, json_or_null
+from executions.lifecycle.claims import Claim, NewRun
+from executions.states import StepStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a step came to; `exports` are the names that its output mapping wrote."""
+
+    status: StepStatus
+    output: Any = None
+    exports: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    usage: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """Whether this attempt's outcome was recorded, and the next step's claim."""
+
+    recorded: bool
+    next: Claim | None = None
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+# Each statement is `WITH e AS (lock the execution), done AS (settle the step), …`.
+# `held` makes the lock come first, whatever the execution's state.
+_LOCKED: LiteralString = """
+e AS MATERIALIZED (
+  SELECT x.id, x.deadline_at FROM executions_execution x
+  WHERE x.id = %(execution)s AND x.status = 'running' {guard}
+  {lock} OF x),
+held AS MATERIALIZED (SELECT count(*) FROM e),
+"""
+_DONE: LiteralString = """
+done AS (
+  UPDATE executions_steprun s SET
+    status = %(status)s, output = %(output)s::jsonb, exports = %(exports)s::jsonb,
+    error = %(error)s::jsonb, usage = %(usage)s::jsonb,
+    finished_at = clock_timestamp(), attempt_deadline = NULL, retry_at = NULL
+  {held}
+  WHERE s.id = %(id)s AND s.fence = %(fence)s AND s.status = 'running'
+  RETURNING s.id)
+"""
+_TOLD: LiteralString = """
+  SELECT %(execution)s::uuid, 'step.' || %(status)s, %(path)s::text,
+    %(error)s::jsonb FROM done
+"""
+
+_SETTLE: LiteralString = f"""
+WITH {_DONE.format(held="")},
+told AS (INSERT INTO executions_event (execution_id, type, path, data) {_TOLD}),
+woken AS (
+  UPDATE executions_execution x
+  SET wake_at = least(coalesce(x.wake_at, 'infinity'), clock_timestamp())
+  FROM done WHERE x.id = %(execution)s AND %(wake)s
+  RETURNING x.id)
+SELECT id FROM done
+"""
+
+_SETTLE_AND_CLAIM: LiteralString = f"""
+WITH {_LOCKED.format(guard="AND x.epoch = %(epoch)s", lock="FOR SHARE")}
+{_DONE.format(held="FROM held")},
+claimed AS (
+  INSERT INTO executions_steprun AS n
+    (id, execution_id, ordinal, path, key, role_name, status, attempt, crashes,
+     fence, worker, input, started_at, attempt_deadline)
+  SELECT %(next_id)s, e.id, %(next_ordinal)s, %(next_path)s, %(next_key)s,
+     %(next_role)s, 'running', 1, 0, 1, %(next_worker)s, %(next_input)s::jsonb,
+     clock_timestamp(),
+     least(clock_timestamp() + %(next_timeout_ms)s * interval '1 ms', e.deadline_at)
+  FROM e, done
+  ON CONFLICT (id) DO NOTHING
+  RETURNING n.attempt, n.crashes, n.fence, n.attempt_deadline,
+    extract(epoch FROM n.attempt_deadline - clock_timestamp())::float8 AS left_s),
+told AS (
+  INSERT INTO executions_event (execution_id, type, path, data) {_TOLD}
+  UNION ALL
+  SELECT %(execution)s, 'step.started', %(next_path)s,
+    jsonb_build_object('attempt', 1) FROM claimed)
+SELECT done.id, claimed.* FROM done LEFT JOIN claimed ON true
+"""
+
+_SETTLE_AND_COMPLETE: LiteralString = f"""
+WITH {_LOCKED.format(guard="", lock="FOR NO KEY UPDATE")}
+{_DONE.format(held="FROM held")},
+ended AS (
+  UPDATE executions_execution x
+  SET status = 'completed', output = %(result)s::jsonb,
+    finished_at = clock_timestamp(), wake_at = NULL
+  FROM e, done WHERE x.id = e.id
+  RETURNING x.id),
+told AS (
+  INSERT INTO executions_event (execution_id, type, path, data) {_TOLD}
+  UNION ALL
+  SELECT id, 'execution.completed', NULL, NULL::jsonb FROM ended)
+SELECT id FROM done
+"""
+
+_SETTLE_AND_FAIL: LiteralString = f"""
+WITH {_LOCKED.format(guard="", lock="FOR NO KEY UPDATE")}
+{_DONE.format(held="FROM held")},
+ended AS (
+  UPDATE executions_execution x
+  SET status = 'failed', error = %(reason)s::jsonb,
+    finished_at = clock_timestamp(), wake_at = NULL
+  FROM e, done WHERE x.id = e.id
+  RETURNING x.id),
+stopped AS (
+  UPDATE executions_steprun s
+  SET status = 'cancelled', finished_at = clock_timestamp(), fence = s.fence + 1,
+    attempt_deadline = NULL, retry_at = NULL
+  FROM ended WHERE s.execution_id = ended.id AND s.id <> %(id)s
+    AND s.status IN ('pending', 'running', 'retrying', 'waiting')
+  RETURNING s.path),
+told AS (
+  INSERT INTO executions_event (execution_id, type, path, data) {_TOLD}
+  UNION ALL
+  SELECT %(execution)s, 'step.cancelled', stopped.path, NULL FROM stopped
+  UNION ALL
+  SELECT id, 'execution.failed', NULL, %(reason)s::jsonb FROM ended)
+SELECT id FROM done
+"""
+
+
+def settle(claim: Claim, outcome: Outcome, *, wake: bool = False) -> bool:
+    """
+    Record how this attempt ended; False when the step was no longer its own.
+
+    `wake` asks the reconciler to go on with the execution: for those who settle a
+    step from outside of its canvas.
+    """
+    params = _params(claim, outcome) | {"wake": wake}
+    return bool(fetch(_SETTLE, params))
+
+
+def settle_and_claim(claim: Claim, outcome: Outcome, following: NewRun) -> Settled:
+    """Record how this attempt ended and make the next step this worker's own."""
+    params = _params(claim, outcome) | following.params("next_")
+    rows = fetch(_SETTLE_AND_CLAIM, params)
+    if not rows:
+        return Settled(recorded=False)
+    _, *claimed = rows[0]
+    if claimed[0] is None:
+        return Settled(recorded=True)
+    return Settled(recorded=True, next=Claim.of(following, tuple(claimed)))
+
+
+def settle_and_complete(claim: Claim, outcome: Outcome, result: Any) -> bool:
+    """Record how the last step ended, and the execution with it."""
+    params = _params(claim, outcome) | {"result": json_or_null(result)}
+    return bool(fetch(_SETTLE_AND_COMPLETE, params))
+
+
+def settle_and_fail(claim: Claim, outcome: Outcome) -> bool:
+    """Record a failure that ends the execution; what else was under way is cut."""
+    reason = {"step_key": claim.run.key, **(outcome.error or {})}
+    params = _params(claim, outcome) | {"reason": json_or_null(reason)}
+    return bool(fetch(_SETTLE_AND_FAIL, params))
+
+
+_SCHEDULE_RETRY: LiteralString = """
+WITH done AS (
+  UPDATE executions_steprun s SET
+    status = 'retrying', error = %(error)s::jsonb, usage = %(usage)s::jsonb,
+    retry_at = clock_timestamp() + %(delay_s)s * interval '1 second',
+    attempt_deadline = NULL
+  WHERE s.id = %(id)s AND s.fence = %(fence)s AND s.status = 'running'
+  RETURNING s.id, s.retry_at),
+told AS (
+  INSERT INTO executions_event (execution_id, type, path, data)
+  SELECT %(execution)s, 'step.retrying', %(path)s,
+    %(error)s::jsonb || jsonb_build_object('retry_at', done.retry_at) FROM done),
+timer AS (
+  UPDATE executions_execution x
+  SET wake_at = least(coalesce(x.wake_at, 'infinity'), done.retry_at)
+  FROM done WHERE x.id = %(execution)s AND %(timer)s
+  RETURNING x.id)
+SELECT id FROM done
+"""
+
+
+def schedule_retry(
+    claim: Claim, outcome: Outcome, *, delay_s: float, timer: bool
+) -> bool:
+    """
+    Give the step back until `delay_s` seconds from now.
+
+    `timer` leaves the waking to the reconciler; without it the caller's message
+    carries the delay.
+    """
+    params = _params(claim, outcome) | {"delay_s": delay_s, "timer": timer}
+    return bool(fetch(_SCHEDULE_RETRY, params))
+
+
+# A run is lost when its worker's lease has ended: nobody is left to report on it.
+_LOST: LiteralString = """
+  s.id = %(id)s AND s.status = 'running' AND NOT EXISTS (
+    SELECT 1 FROM executions_worker w
+    WHERE w.id = s.worker AND w.lease_until > clock_timestamp())
+"""
+_RETURN_LOST: LiteralString = f"""
+WITH lost AS (
+  UPDATE executions_steprun s SET
+    status = 'retrying', retry_at = clock_timestamp(), crashes = s.crashes + 1,
+    fence = s.fence + 1, attempt_deadline = NULL,
+    error = jsonb_build_object('type', 'worker_lost', 'attempt', s.attempt,
+      'message', 'The worker was lost in the middle of this attempt.')
+  WHERE {_LOST} AND s.crashes < %(max_crashes)s
+  RETURNING s.id, s.execution_id, s.path, s.error),
+told AS (
+  INSERT INTO executions_event (execution_id, type, path, data)
+  SELECT execution_id, 'step.retrying', path, error FROM lost),
+timer AS (
+  UPDATE executions_execution x
+  SET wake_at = least(coalesce(x.wake_at, 'infinity'), clock_timestamp())
+  FROM lost WHERE x.id = lost.execution_id AND %(wake)s
+  RETURNING x.id)
+SELECT id FROM lost
+"""
+
+
+def return_lost(step_run_id: UUID, *, max_crashes: int, wake: bool) -> bool:
+    """
+    Free a step whose worker is gone for another attempt.
+
+    `wake` has the reconciler send it again. False when its worker is alive after
+    all, or the step has crashed too often.
+    """
+    params = {"id": step_run_id, "max_crashes": max_crashes, "wake": wake}
+    return bool(fetch(_RETURN_LOST, params))
+
+
+_TAKE_CRASHED: LiteralString = f"""
+UPDATE executions_steprun s
+SET fence = s.fence + 1, crashes = s.crashes + 1
+WHERE {_LOST}
+RETURNING s.fence, s.attempt, s.crashes
+"""
+
+
+def give_up_crashed(run: NewRun, *, fatal: bool) -> bool:
+    """End a step that took too many workers with it; False when it is alive."""
+    for fence, attempt, crashes in fetch(_TAKE_CRASHED, {"id": run.id}):
+        claim = Claim.of(run, (attempt, crashes, fence, _NEVER, 0.0))
+        error = {
+            "type": "crashed",
+            "message": f"{crashes} attempts in a row lost their worker (killed, out "
+            "of memory, or frozen); the step is not tried again.",
+            "attempt": attempt,
+        }
+        outcome = Outcome(status=StepStatus.FAILED, error=error)
+        return (
+            settle_and_fail(claim, outcome)
+            if fatal
+            else settle(claim, outcome, wake=True)
+        )
+    return False
+
+
+def _params(claim: Claim, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "id": claim.run.id,
+        "fence": claim.fence,
+        "execution": claim.run.execution_id,
+        "path": claim.run.path,
+        "status": outcome.status.value,
+        "output": json_or_null(outcome.output),
+        "exports": json_or_null(outcome.exports),
+        "error": json_or_null(outcome.error),
+        "usage": json_or_null(outcome.usage),
+    }

@@ -1,0 +1,72 @@
+"""`GET executions/{id}/events/`: asynchronous, so that viewers cost no thread each."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.db import connection
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import get_object_or_404
+from rest_framework.exceptions import MethodNotAllowed, NotAuthenticated
+from rest_framework.request import Request
+from rest_framework.settings import api_settings
+
+from executions.live import BadCursor, Cursor, stream
+from executions.models import Execution
+from roles.rest.authentication import SCHEME
+from roles.rest.problems import ApiProblem, answer_with, problem_response
+
+answer_with(BadCursor, status=400, code="bad_cursor")
+
+
+class KeyNeeded(ApiProblem):
+    """Neither a key nor a session was shown."""
+
+    status_code = 401
+    default_code = "not_authenticated"
+    default_detail = NotAuthenticated.default_detail
+
+    def __init__(self) -> None:
+        super().__init__(headers={"WWW-Authenticate": SCHEME})
+
+
+_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+
+async def events(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """Stream an execution's events from the start, or from `Last-Event-ID`."""
+    try:
+        cursor = await sync_to_async(_admitted)(request, pk)
+    except Exception as error:
+        if (problem := problem_response(error, {})) is None:
+            raise
+        return problem
+    return StreamingHttpResponse(
+        stream(pk, cursor), content_type="text/event-stream", headers=_HEADERS
+    )
+
+
+def _admitted(request: HttpRequest, pk: UUID) -> Cursor:
+    """Return where to begin, or raise why there is nothing to see."""
+    try:
+        user = _user(request)
+        if request.method != "GET":
+            raise MethodNotAllowed(str(request.method))
+        get_object_or_404(Execution.objects.visible_to(user).only("pk"), pk=pk)
+        return Cursor.parse(_place(request))
+    finally:
+        connection.close()  # the stream that follows holds none
+
+
+def _user(request: HttpRequest) -> Any:
+    classes: Any = api_settings.DEFAULT_AUTHENTICATION_CLASSES
+    asking = Request(request, authenticators=[each() for each in classes])
+    if not asking.user.is_authenticated:
+        raise KeyNeeded
+    return asking.user
+
+
+def _place(request: HttpRequest) -> str:
+    return request.headers.get("Last-Event-ID") or request.GET.get("after") or "0-0"

@@ -1,0 +1,94 @@
+"""Keep executions moving: run one of these, or several of which one is at work."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from argparse import ArgumentParser
+from threading import Event
+from time import monotonic
+from types import FrameType
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.db import connection
+
+from executions import recovery
+from executions.database import UNREACHABLE, fetch
+
+log = logging.getLogger(__name__)
+
+LOCK = 0x636F7265  # "core": any number that nobody else takes as an advisory lock
+_TICK_S = 1.0
+_SWEEP_S = 5.0
+
+
+class Command(BaseCommand):
+    help = (
+        "Free steps of dead workers, fire timers and deadlines, and send again what "
+        "the broker lost. Several may run; a lock in PostgreSQL elects one."
+    )
+    # The database may be away when this starts.
+    requires_system_checks: list[str] = []
+    requires_migrations_checks = False
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--once", action="store_true", help="do one round and stop")
+
+    def handle(self, *args: Any, once: bool, **options: Any) -> None:
+        stop = Event()
+
+        def leave(_signal: int, _frame: FrameType | None) -> None:
+            stop.set()
+
+        signal.signal(signal.SIGTERM, leave)
+        signal.signal(signal.SIGINT, leave)
+        reconciler = Reconciler()
+        if once:
+            reconciler.sweep()
+            return
+        while not stop.wait(_TICK_S):
+            reconciler.tick()
+
+
+class Reconciler:
+    """One process's rounds; a round that fails is made again a moment later."""
+
+    def __init__(self) -> None:
+        self._broker = redis.Redis.from_url(
+            settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2
+        )
+        self._elected = False
+        self._next_sweep = monotonic() + _SWEEP_S
+
+    def tick(self) -> None:
+        """Do what is due now, if this process is the elected one."""
+        try:
+            if not self._elected and not self._elect():
+                return
+            recovery.wake_due()
+            recovery.free_lost_steps()
+            if monotonic() >= self._next_sweep:
+                self._next_sweep = monotonic() + _SWEEP_S
+                self.sweep()
+        except UNREACHABLE as error:
+            # The lock went with the connection, and workers' leases may just be
+            # late: give them a beat before anything is called lost.
+            log.warning("PostgreSQL cannot be reached: %s", error)
+            self._elected = False
+            self._next_sweep = monotonic() + 2 * _SWEEP_S
+
+    def sweep(self) -> None:
+        """Look for lost messages, if the broker can say which those are."""
+        try:
+            recovery.resend_lost(self._broker)
+        except redis.RedisError as error:
+            log.warning("Valkey cannot be reached: %s", error)
+
+    def _elect(self) -> bool:
+        connection.close_if_unusable_or_obsolete()
+        rows = fetch("SELECT pg_try_advisory_lock(%(lock)s)", {"lock": LOCK})
+        self._elected = bool(rows[0][0])
+        return self._elected

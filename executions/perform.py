@@ -1,0 +1,324 @@
+"""
+Do one step: decide whether it runs and on what, run it, and say what it came to.
+
+Knows no queue. Each function takes what was read (`Situation`) and the claim, and
+leaves all writing to `lifecycle`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from threading import current_thread, main_thread
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+
+from core_orchestration.language import TemplateRenderError
+from core_orchestration.validation import storable_problems
+from executions import lifecycle, policy, situation
+from executions.attempts import (
+    AttemptStopped,
+    AttemptTimedOut,
+    StopButton,
+    run_attempt,
+)
+from executions.eventloop import replace_stuck_loop
+from executions.identity import step_run_id
+from executions.leases import Held, this_worker
+from executions.lifecycle import Claim, NewRun, Outcome
+from executions.patience import insist
+from executions.plan import Plan, PlannedStep, scope_of
+from executions.policy import Failure, GiveUp, Retry
+from executions.signatures import Address
+from executions.situation import Situation
+from executions.states import StepStatus
+from roles import snapshots
+from roles.runners import (
+    Attempt,
+    Result,
+    RoleSpec,
+    RunnerError,
+    runner_for,
+    schemas,
+)
+
+log = logging.getLogger(__name__)
+step_log = logging.getLogger("core.steps")
+
+_LOOP_PATIENCE_S = 1.0
+_CLOCK_STEP_MS = 50  # the claim's own time may pass between deadline and reading it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A step that is about to start: to run, to be skipped, or refused."""
+
+    run: NewRun
+    skip: bool = False
+    refusal: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """What an attempt came to: an outcome to record, and what policy makes of it."""
+
+    outcome: Outcome
+    verdict: Retry | GiveUp | None = None  # None for success
+
+    @property
+    def is_fatal(self) -> bool:
+        return isinstance(self.verdict, GiveUp) and self.verdict.fatal
+
+
+def prepare(
+    address: Address, plan: Plan, planned: PlannedStep, known: Situation
+) -> Prepared:
+    """Evaluate the condition and render the input from what is known."""
+    step = planned.step
+    execution_id = UUID(address.execution)
+    run = NewRun(
+        id=step_run_id(execution_id, planned.path),
+        execution_id=execution_id,
+        epoch=address.epoch,
+        ordinal=planned.ordinal,
+        path=planned.path,
+        key=step.key,
+        role_name=role_of(planned, known).name,
+        worker=this_worker().identity(),
+        input=None,
+        timeout_ms=step.timeout_ms,
+    )
+    try:
+        scope = _scope_before(execution_id, plan, planned, known)
+        if planned.condition is not None and not planned.condition.holds(scope):
+            return Prepared(run=run, skip=True)
+        if planned.input is None:
+            given = situation.previous_output(execution_id, plan, planned.block, known)
+        else:
+            given = planned.input.render(scope)
+    except TemplateRenderError as error:
+        return Prepared(run=run, refusal=_unresolved(error, planned, "input_mapping"))
+    return Prepared(run=replace(run, input=given))
+
+
+def role_of(planned: PlannedStep, known: Situation) -> RoleSpec:
+    """Return the role that the execution pinned for a step."""
+    return snapshots.load(known.role_pins[planned.role])
+
+
+def _scope_before(
+    execution_id: UUID, plan: Plan, planned: PlannedStep, known: Situation
+) -> Mapping[str, Any]:
+    context = known.context(plan, planned.before)
+    first = planned.block.index == 0
+    output = None
+    if planned.before.previous_output and not first:
+        output = situation.previous_output(execution_id, plan, planned.block, known)
+    return scope_of(context, output, first=first)
+
+
+def refuse(claim: Claim, planned: PlannedStep, failure: Failure) -> Ended:
+    """Turn a failure that no attempt can mend into the step's end."""
+    return _failed(claim, planned, failure, usage=None)
+
+
+def broken(claim: Claim, planned: PlannedStep, error: Exception) -> Ended:
+    """Turn a fault of the engine itself into the step's end: nothing stays open."""
+    failure = Failure(
+        type="internal_error",
+        message=f"The step's end could not be recorded: {type(error).__name__}: {error}",
+        retryable=False,
+    )
+    return _failed(claim, planned, failure, usage=None)
+
+
+def work(
+    claim: Claim, plan: Plan, planned: PlannedStep, known: Situation
+) -> Ended | None:
+    """Run the attempt; None when it was stopped, so that nothing is to be recorded."""
+    role = role_of(planned, known)
+    try:
+        result = _run(claim, planned, role)
+        _check_storable(result.output)
+        return _succeeded(claim, plan, planned, known, result)
+    except AttemptStopped:
+        return None
+    except AttemptTimedOut:
+        if _execution_is_over(claim):
+            return None
+        return _failed(claim, planned, _timed_out(planned), usage=None)
+    except RunnerError as error:
+        failure = Failure(
+            type=error.type,
+            message=error.message,
+            retryable=error.retryable,
+            retry_after_s=error.retry_after_s,
+        )
+    except TemplateRenderError as error:
+        failure = _unresolved(error, planned, "output_mapping")
+    except Exception as error:  # noqa: BLE001  (whatever a function raises is its failure)
+        step_log.info("Step %s raised", planned.path, exc_info=True)
+        failure = Failure(
+            type="exception",
+            message=f"{type(error).__name__}: {error}",
+            retryable=True,
+        )
+    return _failed(claim, planned, failure, usage=None)
+
+
+def _run(claim: Claim, planned: PlannedStep, role: RoleSpec) -> Result:
+    schemas.check_input(role, claim.run.input)
+    runner = runner_for(role.kind)
+    awaits = runner.pool(role) == "io"
+    attempt = Attempt(
+        execution_id=str(claim.run.execution_id),
+        step_key=planned.step.key,
+        number=claim.attempt,
+        idempotency_key=str(claim.run.id),
+        deadline=claim.deadline,
+        logger=logging.LoggerAdapter(
+            step_log, {"execution_id": str(claim.run.execution_id)}
+        ),
+    )
+    stop = StopButton()
+    held = Held(
+        claim=claim,
+        deadline=monotonic() + claim.left_s,
+        stop=stop,
+        on_overdue=partial(end_overdue, planned),
+        interrupts_process=not awaits and current_thread() is main_thread(),
+    )
+    with this_worker().holding(held):
+        try:
+            result = run_attempt(
+                partial(runner.run, role, claim.run.input, attempt),
+                awaits=awaits,
+                timeout_s=claim.left_s,
+                stop=stop,
+            )
+        except AttemptTimedOut:
+            if awaits and replace_stuck_loop(_LOOP_PATIENCE_S):
+                log.warning("Step %s blocked the event loop.", planned.path)
+            raise
+    schemas.check_output(role, result.output)
+    return result
+
+
+def end_overdue(planned: PlannedStep, claim: Claim) -> None:
+    """
+    Record a time-out for an attempt that does not end by itself.
+
+    Called from outside of the attempt, so the reconciler is asked to go on.
+    """
+    if _execution_is_over(claim):
+        return
+    ended = _failed(claim, planned, _timed_out(planned), usage=None)
+    match ended.verdict:
+        case Retry(delay_s=delay_s):
+            lifecycle.schedule_retry(claim, ended.outcome, delay_s=delay_s, timer=True)
+        case GiveUp(fatal=True):
+            lifecycle.settle_and_fail(claim, ended.outcome)
+        case _:
+            lifecycle.settle(claim, ended.outcome, wake=True)
+
+
+def _execution_is_over(claim: Claim) -> bool:
+    """
+    Tell whether the attempt ended with the execution's time, not its own.
+
+    Then the reconciler ends the execution, and this step with it.
+    """
+    return claim.left_s * 1000 < claim.run.timeout_ms - _CLOCK_STEP_MS
+
+
+def _succeeded(
+    claim: Claim,
+    plan: Plan,
+    planned: PlannedStep,
+    known: Situation,
+    result: Result,
+) -> Ended:
+    exports = None
+    if planned.exports:
+        insist(
+            lambda: situation.read_more(
+                claim.run.execution_id, plan, planned.after, known
+            )
+        )
+        scope = {
+            "context": known.context(plan, planned.after)
+            | {planned.step.key: result.output},
+            "output": result.output,
+        }
+        exports = {name: t.render(scope) for name, t in planned.exports.items()}
+    usage = dict(result.usage) if result.usage else None
+    return Ended(
+        outcome=Outcome(
+            status=StepStatus.COMPLETED,
+            output=result.output,
+            exports=exports,
+            usage=usage,
+        )
+    )
+
+
+def _check_storable(output: Any) -> None:
+    problems = storable_problems(output)
+    if problems:
+        first = problems[0]
+        raise RunnerError(
+            f"The output cannot be stored as JSON: {first.detail} (at "
+            f"{first.pointer or 'the top'})",
+            type="not_json",
+            retryable=False,
+        )
+    size = len(json.dumps(output, ensure_ascii=False))
+    if size > settings.CORE_MAX_OUTPUT_BYTES:
+        raise RunnerError(
+            f"The output has {size} characters; CORE_MAX_OUTPUT_BYTES allows "
+            f"{settings.CORE_MAX_OUTPUT_BYTES}.",
+            type="output_too_large",
+            retryable=False,
+        )
+
+
+def _failed(
+    claim: Claim,
+    planned: PlannedStep,
+    failure: Failure,
+    *,
+    usage: dict[str, Any] | None,
+) -> Ended:
+    chance = random.random()  # noqa: S311  (spreads retries, hides nothing)
+    verdict = policy.decide(planned.step, failure, tries=claim.tries, chance=chance)
+    status = verdict.status if isinstance(verdict, GiveUp) else StepStatus.FAILED
+    error = failure.as_error(claim.attempt)
+    return Ended(
+        outcome=Outcome(status=status, error=error, usage=usage), verdict=verdict
+    )
+
+
+def _timed_out(planned: PlannedStep) -> Failure:
+    return Failure(
+        type="timed_out",
+        message=f"The attempt did not end within {planned.step.timeout_ms} ms.",
+        retryable=True,
+        timed_out=True,
+    )
+
+
+def _unresolved(
+    error: TemplateRenderError, planned: PlannedStep, field: str
+) -> Failure:
+    return Failure(
+        type="template_error",
+        message=f"In {field} of step {planned.step.key!r}: {error}",
+        retryable=False,
+    )

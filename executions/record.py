@@ -1,0 +1,112 @@
+"""Executions as clients read them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from executions import plans
+from executions.models import Execution, StepRun
+from executions.plan import Plan
+from executions.situation import Row, Situation
+from executions.states import StepStatus
+
+
+def detail(execution: Execution) -> dict[str, Any]:
+    """
+    Return an execution with context, step logs and usage, as the contract has it.
+
+    Two queries at most: the execution's version is kept in memory, and its step
+    runs are read at once.
+    """
+    plan = plans.load(str(execution.version_id))
+    runs = list(execution.step_runs.order_by("ordinal", "path"))
+    context = _context(execution, plan, runs)
+    output = execution.output
+    if plan.output is None and execution.status == "completed":
+        output = {key: value for key, value in context.items() if key != "input"}
+        if not output["errors"]:
+            del output["errors"]
+    return summary(execution) | {
+        "input": execution.input,
+        "context": context,
+        "output": output,
+        "step_logs": [step_log(run, plan) for run in runs],
+        "usage": total_usage(runs),
+    }
+
+
+def summary(execution: Execution) -> dict[str, Any]:
+    """Return what lists show of an execution; its orchestration must be at hand."""
+    return {
+        "id": str(execution.pk),
+        "orchestration_id": str(execution.orchestration_id),
+        "orchestration_name": execution.orchestration.name,
+        "version": execution.version.number,
+        "status": execution.status,
+        "error": execution.error,
+        "created_at": execution.created_at,
+        "started_at": execution.started_at,
+        "finished_at": execution.finished_at,
+        "duration_ms": duration_ms(execution.started_at, execution.finished_at),
+        "created_by": execution.created_by.get_username()
+        if execution.created_by
+        else None,
+        "parent_execution_id": str(execution.parent_execution_id)
+        if execution.parent_execution_id
+        else None,
+    }
+
+
+def step_log(run: StepRun, plan: Plan) -> dict[str, Any]:
+    """Return a step run as a row of `step_logs`."""
+    planned = plan.by_path.get(run.path)
+    return {
+        "id": str(run.pk),
+        "step_key": run.key,
+        "step_name": planned.step.name if planned else run.key,
+        "path": run.path,
+        "role_name": run.role_name,
+        "status": run.status,
+        "attempt": run.attempt,
+        "input": run.input,
+        "output": run.output,
+        "error": run.error,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "duration_ms": duration_ms(run.started_at, run.finished_at),
+        "usage": run.usage,
+    }
+
+
+def total_usage(runs: Iterable[StepRun]) -> dict[str, int | float]:
+    """Add up the numbers in the usage of all steps."""
+    total: Counter[str] = Counter()
+    for run in runs:
+        numbers = (run.usage or {}).items()
+        total.update({k: v for k, v in numbers if isinstance(v, int | float)})
+    return dict(total)
+
+
+def duration_ms(start: datetime | None, end: datetime | None) -> int | None:
+    """Return whole milliseconds from start to end; None while either is open."""
+    if start is None or end is None:
+        return None
+    return round((end - start).total_seconds() * 1000)
+
+
+def _context(execution: Execution, plan: Plan, runs: list[StepRun]) -> dict[str, Any]:
+    known = Situation(
+        status=execution.status,
+        epoch=execution.epoch,
+        cursor=execution.cursor,
+        role_pins=execution.role_pins,
+        input=execution.input,
+        rows={
+            run.path: Row(StepStatus(run.status), run.output, run.exports, run.error)
+            for run in runs
+        },
+    )
+    return known.whole_context(plan)

@@ -1,0 +1,293 @@
+"""
+Find what nobody else will move, and move it: the reconciler's work.
+
+Each function does one kind of repair and says how many it did. What decides is the
+record: leases that ended, timers that are due, deadlines that passed, and messages
+that are provably lost, never mere slowness: under a backlog every execution is slow.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import LiteralString
+from uuid import UUID
+
+import redis
+from django.conf import settings
+
+from executions import dispatch, lifecycle, passage, plans, situation
+from executions.announce import announce
+from executions.database import decoded, fetch
+from executions.lifecycle import NewRun
+from executions.plan import Plan
+from executions.signatures import Address, queue_of
+from executions.situation import Situation
+
+log = logging.getLogger(__name__)
+
+BATCH = 100
+# A message published this long before one that has been delivered was delivered too.
+_MARGIN_S = 2.0
+_QUIET_S = 10.0  # without any sign of life before an execution is looked at
+
+_LAPSED_RUNS: LiteralString = """
+SELECT s.id, s.execution_id, s.path, s.crashes
+FROM executions_execution e
+JOIN executions_steprun s ON s.execution_id = e.id
+WHERE e.status = 'running' AND s.status = 'running' AND NOT EXISTS (
+  SELECT 1 FROM executions_worker w
+  WHERE w.id = s.worker AND w.lease_until > clock_timestamp())
+ORDER BY s.id LIMIT %(batch)s
+"""
+_LAPSED_WORKERS: LiteralString = """
+SELECT w.id FROM executions_worker w
+WHERE w.lease_until < clock_timestamp() ORDER BY w.lease_until LIMIT %(batch)s
+"""
+_BURY: LiteralString = """
+DELETE FROM executions_worker w
+WHERE w.id = ANY(%(ids)s) AND w.lease_until < clock_timestamp() RETURNING w.id
+"""
+
+
+def free_lost_steps() -> int:
+    """Free the steps of workers whose lease has ended, and forget the workers."""
+    workers = [row[0] for row in fetch(_LAPSED_WORKERS, {"batch": BATCH})]
+    if not workers:
+        return 0
+    freed = 0
+    while rows := fetch(_LAPSED_RUNS, {"batch": BATCH}):
+        done = sum(_free(*row) for row in rows)
+        freed += done
+        if not done:
+            break
+    fetch(_BURY, {"ids": workers})
+    return freed
+
+
+def _free(step_run_id: UUID, execution_id: UUID, path: str, crashes: int) -> bool:
+    limit = settings.CORE_MAX_CRASHES
+    if crashes < limit:
+        log.warning("Step %s of %s lost its worker.", path, execution_id)
+        return lifecycle.return_lost(step_run_id, max_crashes=limit, wake=True)
+    address, _ = _address(execution_id)
+    planned = plans.load(address.version).by_path[path]
+    run = NewRun(
+        id=step_run_id,
+        execution_id=execution_id,
+        epoch=address.epoch,
+        ordinal=planned.ordinal,
+        path=path,
+        key=planned.step.key,
+        role_name="",
+        worker=step_run_id,
+        input=None,
+        timeout_ms=planned.step.timeout_ms,
+    )
+    log.error("Step %s of %s crashed too often.", path, execution_id)
+    announce(execution_id)
+    return lifecycle.give_up_crashed(run, fatal=planned.step.on_error == "fail")
+
+
+_DUE: LiteralString = """
+WITH due AS (
+  SELECT x.id, x.status FROM executions_execution x
+  WHERE x.wake_at <= clock_timestamp()
+  ORDER BY x.wake_at LIMIT %(batch)s FOR NO KEY UPDATE SKIP LOCKED)
+UPDATE executions_execution x
+SET wake_at = CASE WHEN x.deadline_at > clock_timestamp() THEN x.deadline_at END
+FROM due WHERE x.id = due.id
+RETURNING x.id, coalesce(x.deadline_at <= clock_timestamp(), false)
+"""
+
+
+def wake_due() -> int:
+    """End executions whose deadline passed, and resume those with a due timer."""
+    rows = fetch(_DUE, {"batch": BATCH})
+    for execution_id, overdue in rows:
+        if overdue:
+            lifecycle.time_out(execution_id)
+            announce(execution_id)
+        else:
+            resume(execution_id)
+    return len(rows)
+
+
+def resume(execution_id: UUID) -> None:
+    """
+    Send the steps that are due, and set the timer for those that are not yet.
+
+    The epoch stays: messages of this canvas that are still under way, such as a
+    group's other members, keep their meaning.
+    """
+    known = situation.read_all(execution_id)
+    if known is None or known.status not in ("pending", "running"):
+        return
+    address, _ = _address(execution_id)
+    plan = plans.load(address.version)
+    _set_timer(execution_id)
+    block = _unsettled_block(plan, known)
+    if block is None:
+        passage.end(execution_id, address)
+        return
+    due = {row[0] for row in fetch(_DUE_STEPS, {"execution": execution_id})}
+    members = {step.path for step in plan.of_block(plan.blocks[block])}
+    started = members & known.rows.keys()
+    if started and not due & members:
+        return
+    lifecycle.advance(execution_id, epoch=address.epoch, block=block)
+    dispatch.send(
+        plan,
+        block,
+        address,
+        pins=known.role_pins,
+        members=(due & members) if started else None,
+        recovery=True,
+    )
+
+
+_DUE_STEPS: LiteralString = """
+SELECT s.path FROM executions_steprun s
+WHERE s.execution_id = %(execution)s AND s.status IN ('pending', 'retrying')
+  AND coalesce(s.retry_at, '-infinity') <= clock_timestamp()
+"""
+_SET_TIMER: LiteralString = """
+UPDATE executions_execution x SET wake_at = least(x.wake_at, later.retry_at)
+FROM (SELECT min(s.retry_at) AS retry_at FROM executions_steprun s
+      WHERE s.execution_id = %(execution)s AND s.status = 'retrying'
+        AND s.retry_at > clock_timestamp()) later
+WHERE x.id = %(execution)s AND later.retry_at IS NOT NULL
+  AND x.status IN ('pending', 'running')
+RETURNING x.id
+"""
+
+
+def _set_timer(execution_id: UUID) -> None:
+    fetch(_SET_TIMER, {"execution": execution_id})
+
+
+_SUSPECTS: LiteralString = """
+SELECT e.id FROM executions_execution e
+WHERE e.status IN ('pending', 'running')
+  AND e.dispatched_at < clock_timestamp()
+    - least(%(quiet)s * power(2, CASE WHEN EXISTS (
+        SELECT 1 FROM executions_steprun s
+        WHERE s.execution_id = e.id AND s.started_at > e.dispatched_at)
+      THEN 0 ELSE e.resends END), 300) * interval '1 second'
+  AND e.dispatched_at < %(past)s::timestamptz
+  AND NOT EXISTS (
+    SELECT 1 FROM executions_steprun s
+    WHERE s.execution_id = e.id AND (
+      s.finished_at >= least(%(past)s::timestamptz,
+        clock_timestamp() - %(quiet)s * interval '1 second')
+      OR (s.status = 'retrying'
+        AND s.retry_at >= clock_timestamp() - %(quiet)s * interval '1 second')
+      OR (s.status = 'running' AND EXISTS (
+        SELECT 1 FROM executions_worker w
+        WHERE w.id = s.worker AND w.lease_until > clock_timestamp()))
+      OR s.status IN ('waiting', 'needs_attention')))
+ORDER BY e.dispatched_at LIMIT %(batch)s
+"""
+
+
+def resend_lost(broker: redis.Redis) -> int:
+    """
+    Send again the executions whose message is provably lost.
+
+    A queue is first in, first out: what was published before a message that has
+    been delivered is no longer in it, and in an empty queue is nothing. What is
+    neither in a queue nor with a live worker is lost.
+    """
+    past = _everything_before(broker)
+    params = {"quiet": _QUIET_S, "past": past, "batch": BATCH}
+    rows = fetch(_SUSPECTS, params)
+    for (execution_id,) in rows:
+        redispatch(execution_id)
+    return len(rows)
+
+
+_DELIVERED: LiteralString = """
+SELECT queue.key, max(queue.value::float8)
+FROM executions_worker w, jsonb_each_text(w.delivered) AS queue GROUP BY queue.key
+"""
+_TIME: LiteralString = "SELECT to_timestamp(%(seconds)s)::text"
+
+
+def _everything_before(broker: redis.Redis) -> str:
+    """
+    Return the time before which every published message has left its queue.
+
+    Raises RedisError when the broker cannot say.
+    """
+    delivered: Mapping[str, float] = dict(fetch(_DELIVERED, {}))
+    marks = [
+        delivered.get(queue, 0.0) - _MARGIN_S
+        for queue in _queues()
+        if broker.llen(queue)
+    ]
+    if not marks:
+        return "infinity"
+    return str(fetch(_TIME, {"seconds": min(marks)})[0][0])
+
+
+def _queues() -> list[str]:
+    pools = ("cpu", "io")
+    recovery = [queue_of(pool, recovery=True) for pool in pools]
+    return [*recovery, *pools, "control"]
+
+
+def redispatch(execution_id: UUID) -> bool:
+    """
+    Compile the canvas of what is left and send it under a new epoch.
+
+    Every message sent before is dead on arrival. False when somebody else moved
+    the execution meanwhile.
+    """
+    known = situation.read_all(execution_id)
+    if known is None:
+        return False
+    address, _ = _address(execution_id)
+    plan = plans.load(address.version)
+    block = _unsettled_block(plan, known)
+    if block is None:
+        passage.end(execution_id, address)
+        return True
+    epoch = lifecycle.next_epoch(execution_id, epoch=known.epoch, block=block)
+    if epoch is None:
+        return False
+    log.warning("Execution %s is sent again from block %s.", execution_id, block)
+    members = _unsettled(plan, block, known)
+    fresh = Address(execution=address.execution, version=address.version, epoch=epoch)
+    dispatch.send(
+        plan, block, fresh, pins=known.role_pins, members=members, recovery=True
+    )
+    return True
+
+
+_ADDRESS: LiteralString = """
+SELECT e.version_id, e.epoch, e.role_pins FROM executions_execution e
+WHERE e.id = %(execution)s
+"""
+
+
+def _address(execution_id: UUID) -> tuple[Address, dict[str, str]]:
+    version, epoch, pins = fetch(_ADDRESS, {"execution": execution_id})[0]
+    address = Address(execution=str(execution_id), version=str(version), epoch=epoch)
+    return address, decoded(pins)
+
+
+def _unsettled(plan: Plan, block: int, known: Situation) -> set[str]:
+    steps = plan.of_block(plan.blocks[block])
+    return {
+        step.path
+        for step in steps
+        if step.path not in known.rows or not known.rows[step.path].is_settled
+    }
+
+
+def _unsettled_block(plan: Plan, known: Situation) -> int | None:
+    """Return the first block with a step that is not settled, None if all are."""
+    for block in plan.blocks[known.cursor :]:
+        if _unsettled(plan, block.index, known):
+            return block.index
+    return None

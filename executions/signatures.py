@@ -1,0 +1,77 @@
+"""
+The wire contract: task names, what their messages carry, and the queues.
+
+Messages carry ids and numbers only. Tasks are named here and looked up by name, so
+that whoever sends needs no code of the workers. Fields are added, never changed:
+old and new workers meet during a deploy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from celery import signature
+from celery.canvas import Signature
+
+RUN_STEP = "executions.run_step"
+ADVANCE = "executions.advance"
+JOIN = "executions.join"
+
+CONTROL_QUEUE = "control"
+# Beyond the step's own limit, for code that no signal reaches; in seconds.
+HARD_LIMIT_GRACE_S = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """The execution that a message belongs to, and the canvas that it is part of."""
+
+    execution: str
+    version: str
+    epoch: int
+
+    def kwargs(self, **more: Any) -> dict[str, Any]:
+        return {
+            "execution": self.execution,
+            "version": self.version,
+            "epoch": self.epoch,
+            **more,
+        }
+
+
+def queue_of(pool: str, *, recovery: bool = False) -> str:
+    """Name the queue of a pool; what is sent again travels on its own, served first."""
+    return f"{pool}.recovery" if recovery else pool
+
+
+def pool_of_queue(queue: str) -> str:
+    """Name the pool that serves a queue."""
+    return queue.partition(".")[0]
+
+
+def run_step(
+    address: Address, path: str, *, queue: str, timeout_ms: int
+) -> Signature[Any]:
+    """Have a worker do the step at `path`."""
+    return signature(
+        RUN_STEP,
+        kwargs=address.kwargs(path=path),
+        immutable=True,
+        queue=queue,
+        time_limit=timeout_ms / 1000 + HARD_LIMIT_GRACE_S,
+    )
+
+
+def advance(address: Address, block: int) -> Signature[Any]:
+    """Have the canvas go on with a block, once everything before it is settled."""
+    return signature(
+        ADVANCE, kwargs=address.kwargs(block=block), immutable=True, queue=CONTROL_QUEUE
+    )
+
+
+def join(address: Address, block: int) -> Signature[Any]:
+    """Have a parallel group's end noticed; it goes on when all members are settled."""
+    return signature(
+        JOIN, kwargs=address.kwargs(block=block), immutable=True, queue=CONTROL_QUEUE
+    )

@@ -1,0 +1,125 @@
+"""
+Celery's entry points: each turns a message into one call and the canvas's rest.
+
+A step's failure is never raised into Celery: it is recorded, and the task returns,
+so that chains go on and joins fire; what follows decides by the record. What is
+raised, and carried on by autoretry, is "come back later" and a missing database or
+broker.
+"""
+
+from __future__ import annotations
+
+from time import time
+from typing import Any
+
+from celery import Task, shared_task
+from kombu.exceptions import OperationalError as BrokerError
+
+from executions import passage, signatures
+from executions.beginning import ComeBack
+from executions.database import UNREACHABLE
+from executions.leases import this_worker
+from executions.signatures import Address, pool_of_queue
+from executions.walk import Passage, Walk
+
+_INFRASTRUCTURE_DELAY_S = 2.0
+
+
+class StepTask(Task):  # type: ignore[type-arg]
+    """A lean task: stamped when sent, and retried after its step's own delay."""
+
+    abstract = True
+    ignore_result = True
+    max_retries = None
+    autoretry_for = (ComeBack, BrokerError, *UNREACHABLE)
+
+    def apply_async(self, *args: Any, **options: Any) -> Any:
+        """Stamp the message with its time: whoever gets it knows what is past."""
+        headers = {**(options.pop("headers", None) or {}), "published_at": time()}
+        return super().apply_async(*args, headers=headers, **options)
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        """Note that what was published before this message has been delivered."""
+        published_at = getattr(self.request, "published_at", None)
+        if published_at is not None:
+            this_worker().note_delivery(self.queue, published_at)
+
+    def retry(self, *args: Any, **options: Any) -> Any:
+        """Take the delay, and the step that it is about, from the signal."""
+        signal = options.get("exc")
+        if isinstance(signal, ComeBack):
+            options["kwargs"] = {**(self.request.kwargs or {}), "path": signal.path}
+            options["countdown"] = signal.delay_s
+        elif isinstance(signal, self.autoretry_for):
+            options["countdown"] = _INFRASTRUCTURE_DELAY_S
+        return super().retry(*args, **options)
+
+    @property
+    def queue(self) -> str:
+        """The queue that the message at hand came from."""
+        return str((self.request.delivery_info or {})["routing_key"])
+
+    @property
+    def links(self) -> list[dict[str, Any]]:
+        """The rest of the message's chain; Celery sends its last after the task."""
+        chain: Any = self.request.chain
+        return chain or []
+
+
+@shared_task(bind=True, base=StepTask, name=signatures.RUN_STEP)
+def run_step(
+    self: StepTask, /, *, execution: str, version: str, epoch: int, path: str, **_: Any
+) -> None:
+    """Do a step, and those that follow it while the walk goes on in place."""
+    address = Address(execution=execution, version=version, epoch=epoch)
+    walk = Walk.of(address, path=path, pool=pool_of_queue(self.queue))
+    try:
+        reached = walk.go()
+    except ComeBack as signal:
+        following = walk.plan.by_path[signal.path].block.index + 1
+        _keep_links_from(self, walk, following)
+        raise
+    _go_on(self, walk, reached)
+
+
+def _go_on(task: StepTask, walk: Walk, reached: Passage) -> None:
+    """Let the chain go on where the walk ended, or send what lies past its end."""
+    if reached.block is None:
+        task.links.clear()
+        return
+    _keep_links_from(task, walk, reached.block)
+    if not task.links or task.links[-1]["task"] == signatures.ADVANCE:
+        task.links.clear()
+        passage.advance(walk.address, reached.block)
+
+
+def _keep_links_from(task: StepTask, walk: Walk, block: int) -> None:
+    """Take from the message's chain the links that the walk has made needless."""
+    links = task.links
+    while links and _block_of(links[-1], walk) < block:
+        links.pop()
+
+
+def _block_of(link: dict[str, Any], walk: Walk) -> int:
+    kwargs = link["kwargs"]
+    if "path" in kwargs:
+        return walk.plan.by_path[kwargs["path"]].block.index
+    return int(kwargs["block"])
+
+
+@shared_task(bind=True, base=StepTask, name=signatures.ADVANCE)
+def advance(
+    self: StepTask, /, *, execution: str, version: str, epoch: int, block: int, **_: Any
+) -> None:
+    """Send the next window of a long chain, or a parallel group."""
+    address = Address(execution=execution, version=version, epoch=epoch)
+    passage.advance(address, block)
+
+
+@shared_task(bind=True, base=StepTask, name=signatures.JOIN)
+def join(
+    self: StepTask, /, *, execution: str, version: str, epoch: int, block: int, **_: Any
+) -> None:
+    """Go on after a parallel group."""
+    address = Address(execution=execution, version=version, epoch=epoch)
+    passage.join(address, block)

@@ -1,0 +1,221 @@
+"""
+Walk along an execution: do the step that a message names, and those that follow.
+
+Going on in place ("warm") records a step's end and claims the next step in one
+statement, and saves the way through the broker. The walk ends at a parallel group,
+at a step of another pool, at a step with a longer time limit than the message
+carries, or when its time is used up; the canvas goes on from there.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from time import monotonic
+from uuid import UUID
+
+from core_orchestration.definition import Block
+from core_orchestration.language import TemplateRenderError
+from executions import beginning, lifecycle, output, perform, plans, policy, situation
+from executions.announce import announce
+from executions.beginning import ComeBack, Standing
+from executions.database import UNREACHABLE
+from executions.lifecycle import Claim
+from executions.patience import insist, insist_and_tell
+from executions.perform import Ended
+from executions.plan import Plan, PlannedStep
+from executions.policy import Retry
+from executions.signatures import Address
+from executions.situation import Situation
+from roles.runners import runner_for
+
+log = logging.getLogger(__name__)
+
+WARM_S = 0.05  # how long one message may go on with further steps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """Where a walk ended: the block that the canvas goes on with, or nowhere."""
+
+    block: int | None = None
+
+
+NOWHERE = Passage()
+
+
+@dataclass(slots=True, kw_only=True)
+class Walk:
+    """One message's way through an execution."""
+
+    address: Address
+    plan: Plan
+    pool: str
+    at: PlannedStep
+    longest_ms: int  # the time limit that the message was sent with
+    started: float = field(default_factory=monotonic)
+
+    @classmethod
+    def of(cls, address: Address, *, path: str, pool: str) -> Walk:
+        """Start at a step; `pool` is the one whose worker walks."""
+        plan = plans.load(address.version)
+        at = plan.by_path[path]
+        return cls(
+            address=address,
+            plan=plan,
+            pool=pool,
+            at=at,
+            longest_ms=at.step.timeout_ms,
+        )
+
+    @property
+    def execution_id(self) -> UUID:
+        return UUID(self.address.execution)
+
+    def go(self) -> Passage:
+        """
+        Walk as far as it goes.
+
+        Raises ComeBack when the step at hand is to be tried again later: for its
+        retry, because another worker has it, or because the database is away.
+        """
+        try:
+            return self._go()
+        except UNREACHABLE as error:
+            log.warning("PostgreSQL cannot be reached: %s", error)
+            raise ComeBack(self.at.path, 1.0) from error
+        finally:
+            announce(self.execution_id)
+
+    def _go(self) -> Passage:
+        reached: Passage | Claim | None = None
+        known = None
+        while not isinstance(reached, Passage):
+            if reached is None or known is None:
+                known = situation.read_before(self.execution_id, self.plan, self.at)
+                reached = self._arrive(known)
+            else:
+                reached = self._work_safely(reached, known)
+        return reached
+
+    def _work_safely(self, claim: Claim, known: Situation) -> Passage | Claim | None:
+        """See that a claimed step ends, whatever goes wrong here."""
+        planned = self.at
+        try:
+            return self._work(claim, known)
+        except (ComeBack, *UNREACHABLE):
+            raise
+        except Exception as error:
+            log.exception("Step %s could not be ended.", planned.path)
+            ended = perform.broken(claim, planned, error)
+            insist(lambda: lifecycle.settle_and_fail(claim, ended.outcome))
+            return NOWHERE
+
+    def _arrive(self, known: Situation | None) -> Passage | Claim | None:
+        """Begin the step at hand; None when the walk has moved on to the next."""
+        if known is None or not known.is_current(self.address.epoch):
+            return NOWHERE
+        begun: Claim | Standing | None = beginning.standing(self.plan, self.at, known)
+        if begun is None:
+            prepared = perform.prepare(self.address, self.plan, self.at, known)
+            begun = beginning.begin(prepared, self.plan, self.at, known)
+        if begun is Standing.NOT_ITS_TURN:
+            return NOWHERE
+        if begun is Standing.SETTLED:
+            return self._pass_by(known)
+        return begun
+
+    def _pass_by(self, known: Situation) -> Passage | None:
+        """Go on past a step that is settled: skipped, or done by another message."""
+        following = self.plan.next_block(self.at.block)
+        if self.at.block.is_group:
+            return NOWHERE
+        if following is None:
+            return self._complete(None, None, known)
+        if not self._may_go_on(following, known):
+            return Passage(block=following.index)
+        self.at = self.plan.of_block(following)[0]
+        return None
+
+    def _work(self, claim: Claim, known: Situation) -> Passage | Claim | None:
+        """Do the claimed step, record its end, and begin the next one if it may be."""
+        ended = perform.work(claim, self.plan, self.at, known)
+        if ended is None:
+            return NOWHERE
+        if isinstance(ended.verdict, Retry):
+            return self._retry(claim, ended, ended.verdict)
+        if ended.is_fatal:
+            insist(lambda: lifecycle.settle_and_fail(claim, ended.outcome))
+            return NOWHERE
+        known.remember(self.at.path, ended.outcome)
+        if self.at.block.is_group:
+            insist(lambda: lifecycle.settle(claim, ended.outcome))
+            return NOWHERE
+        following = self.plan.next_block(self.at.block)
+        if following is None:
+            return self._complete(claim, ended, known)
+        if not self._may_go_on(following, known):
+            insist(lambda: lifecycle.settle(claim, ended.outcome))
+            return Passage(block=following.index)
+        return self._go_on(claim, ended, following, known)
+
+    def _go_on(
+        self, claim: Claim, ended: Ended, following: Block, known: Situation
+    ) -> Claim | None:
+        """Record the end and claim the next step; None leaves it to a plain claim."""
+        self.at = coming = self.plan.of_block(following)[0]
+        prepared = None
+        if known.knows(coming.before):
+            prepared = insist(
+                lambda: perform.prepare(self.address, self.plan, coming, known)
+            )
+        if prepared is None or prepared.skip or prepared.refusal:
+            insist(lambda: lifecycle.settle(claim, ended.outcome))
+            return None
+        run = prepared.run
+        settled, repeated = insist_and_tell(
+            lambda: lifecycle.settle_and_claim(claim, ended.outcome, run)
+        )
+        if repeated and not settled.recorded:
+            return insist(lambda: beginning.own_claim(run))
+        return settled.next
+
+    def _may_go_on(self, following: Block, known: Situation) -> bool:
+        if following.is_group or monotonic() - self.started > WARM_S:
+            return False
+        coming = self.plan.of_block(following)[0]
+        role = perform.role_of(coming, known)
+        return (
+            coming.step.timeout_ms <= self.longest_ms
+            and runner_for(role.kind).pool(role) == self.pool
+        )
+
+    def _retry(self, claim: Claim, ended: Ended, retry: Retry) -> Passage:
+        timer = retry.delay_s > policy.LONGEST_HELD_DELAY_S
+        recorded = insist(
+            lambda: lifecycle.schedule_retry(
+                claim, ended.outcome, delay_s=retry.delay_s, timer=timer
+            )
+        )
+        if recorded and not timer:
+            raise ComeBack(claim.run.path, retry.delay_s)
+        return NOWHERE
+
+    def _complete(
+        self, claim: Claim | None, ended: Ended | None, known: Situation
+    ) -> Passage:
+        """End the execution, together with its last step if that is at hand."""
+        try:
+            result = insist(lambda: output.render(self.execution_id, self.plan, known))
+        except TemplateRenderError as error:
+            if claim and ended:
+                insist(lambda: lifecycle.settle(claim, ended.outcome))
+            output.refuse(self.execution_id, self.address.epoch, error)
+            return NOWHERE
+        if claim and ended:
+            insist(lambda: lifecycle.settle_and_complete(claim, ended.outcome, result))
+        else:
+            lifecycle.complete(
+                self.execution_id, epoch=self.address.epoch, output=result
+            )
+        return NOWHERE
