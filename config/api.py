@@ -1,0 +1,55 @@
+"""The addresses below `/api/`, and the answer for those that lead nowhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404
+from django.urls import URLPattern, URLResolver, include, path, re_path
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.routers import SimpleRouter
+from rest_framework.views import APIView
+
+from config.docs import DocsView, SchemaView
+from core_orchestration.views import OrchestrationViewSet
+from executions.live_view import events
+from executions.views import ExecuteView, ExecutionViewSet
+from roles.views import RoleViewSet
+
+router = SimpleRouter(use_regex_path=False)
+router.register("roles", RoleViewSet)
+router.register("orchestrations", OrchestrationViewSet)
+router.register("executions", ExecutionViewSet)
+
+
+class Nowhere(APIView):
+    """No address of the API; those who show no key are not even told that."""
+
+    schema = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        raise Http404
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> Response:
+        raise Http404
+
+
+v1: list[URLPattern | URLResolver] = [
+    path("", include(router.urls)),
+    path(
+        "orchestrations/<uuid:pk>/execute/",
+        ExecuteView.as_view({"post": "execute"}),
+        name="orchestration-execute",
+    ),
+    path("executions/<uuid:pk>/events/", events, name="execution-events"),
+    path("schema/", SchemaView.as_view(), name="schema"),
+    path("docs/", DocsView.as_view(), name="docs"),
+]
+urlpatterns = [
+    path("v1/", include(v1)),
+    re_path("", Nowhere.as_view()),
+]

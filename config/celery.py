@@ -1,0 +1,106 @@
+"""The Celery application, and why each of its settings is what it is."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import (
+    worker_init,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_shutting_down,
+)
+from kombu import Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+QUEUES = ("cpu.recovery", "io.recovery", "control", "cpu", "io")
+TWELVE_HOURS = 12 * 3600
+
+app = Celery("core")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+app.conf.update(
+    # A message is gone only after its step's record exists.
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    task_acks_on_failure_or_timeout=True,
+    # PostgreSQL is the record; Celery stores nothing of its own about our tasks.
+    task_track_started=False,
+    task_ignore_result=True,
+    result_extended=False,
+    task_serializer="json",
+    result_serializer="json",
+    accept_content=["json"],
+    # A worker takes what it has slots for, so that nothing waits behind a long step.
+    worker_prefetch_multiplier=1,
+    worker_eta_task_limit=10_000,
+    task_queues=[Queue(name) for name in QUEUES],
+    task_default_queue="control",
+    task_create_missing_queues=False,
+    # Recovery does not wait for redelivery, which comes after this time and would
+    # come again and again for longer steps.
+    broker_transport_options={
+        "visibility_timeout": TWELVE_HOURS,
+        "queue_order_strategy": "priority",
+        "priority_steps": [0],
+        "socket_timeout": 30,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "retry_on_timeout": True,
+        "max_connections": 1000,
+    },
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_channel_error_retry=True,
+    broker_connection_timeout=2,
+    broker_pool_limit=10,
+    task_publish_retry_policy={
+        "max_retries": 2,
+        "interval_start": 0,
+        "interval_step": 0.2,
+        "interval_max": 0.5,
+    },
+    worker_soft_shutdown_timeout=8.0,
+    worker_enable_soft_shutdown_on_idle=True,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    worker_enable_remote_control=False,
+    worker_send_task_events=False,
+    worker_hijack_root_logger=False,
+    # Celery would close the database connection after each task.
+    CELERY_DB_REUSE_MAX=1_000_000_000,
+    timezone="UTC",
+)
+
+
+def _queues(worker: Any) -> list[str]:
+    return sorted(worker.app.amqp.queues.consume_from)
+
+
+@worker_process_init.connect
+def _join_as_child(**_: Any) -> None:
+    """Each prefork child is a worker of its own, with a lease of its own."""
+    from executions.leases import join_fleet
+
+    join_fleet(sorted(app.amqp.queues.consume_from))
+
+
+@worker_init.connect
+def _join_as_whole(sender: Any, **_: Any) -> None:
+    """Make a process that serves with threads one worker."""
+    from executions.leases import join_fleet
+
+    if "prefork" not in sender.pool_cls.__module__:
+        join_fleet(_queues(sender))
+
+
+@worker_process_shutdown.connect
+@worker_shutting_down.connect
+def _leave(**_: Any) -> None:
+    from executions import leases, patience
+
+    patience.let_go()
+    leases.leave_fleet()

@@ -1,0 +1,19 @@
+"""Where each address leads: the API, the admin, and the probes."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+from config import probes
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="docs")),
+    path("api/", include("config.api")),
+    path("admin/", admin.site.urls),
+    path("healthz", probes.healthz),
+    path("readyz", probes.readyz),
+]
+handler400 = "roles.rest.problems.bad_request"
+handler500 = "roles.rest.problems.server_error"
