@@ -1,0 +1,343 @@
+"""Orchestrations in the admin: a page is a document, and errors stand at its fields."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from core_orchestration import drafts
+from core_orchestration.models import Orchestration, OrchestrationVersion
+from roles.models import Role
+
+PAGES = "/admin/core_orchestration/orchestration/"
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def admin(client: Client) -> Client:
+    client.force_login(
+        User.objects.create(username="root", is_staff=True, is_superuser=True)
+    )
+    return client
+
+
+@pytest.fixture
+def role() -> Role:
+    return Role.objects.create(
+        name="Shouter", kind="function", config={"function": "text.upper"}
+    )
+
+
+@pytest.fixture
+def saved(role: Role) -> Orchestration:
+    return drafts.save(
+        {
+            "name": "Two steps",
+            "steps": [
+                {"name": "First", "role_id": str(role.pk)},
+                {"name": "Second", "role_name": "Shouter", "max_retries": 2},
+            ],
+        }
+    )
+
+
+def page(*steps: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Fill in the form of a page as a browser would send it."""
+    initial = sum("id" in step for step in steps)
+    data = {
+        "name": "Shout",
+        "description": "",
+        "tags": "",
+        "is_active": "on",
+        "input_schema": "",
+        "output": "",
+        "timeout_ms": "",
+        "step_rows-TOTAL_FORMS": len(steps),
+        "step_rows-INITIAL_FORMS": initial,
+        "versions-TOTAL_FORMS": 0,
+        "versions-INITIAL_FORMS": 0,
+        **changes,
+    }
+    for number, step in enumerate(steps):
+        for name, value in step.items():
+            data[f"step_rows-{number}-{name}"] = value
+    return data
+
+
+def step(name: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "order": "",
+        "key": "",
+        "step_type": "sequential",
+        "parallel_group": "",
+        "role": "",
+        "role_name": "Shouter",
+        "condition": "",
+        "input_mapping": "",
+        "output_mapping": "",
+        "on_error": "fail",
+        "timeout_ms": 300000,
+        "max_retries": 0,
+        "retry_delay_ms": 1000,
+        "retry_backoff": 1.0,
+        "retry_max_delay_ms": 600000,
+        "description": "",
+        "config": "{}",
+        "inside": "",
+        **changes,
+    }
+
+
+def stored(orchestration: Orchestration, **changes: Any) -> list[dict[str, Any]]:
+    """Give the steps' forms as the page of a saved orchestration shows them."""
+    forms = []
+    for row in orchestration.step_rows.all():
+        shown = step(
+            row.name,
+            id=str(row.pk),
+            key=row.key,
+            order=row.order,
+            role=str(row.role_id or ""),
+            role_name=row.role_name or "",
+            max_retries=row.max_retries,
+        )
+        forms.append({**shown, **changes.get(row.key, {})})
+    return forms
+
+
+def step_errors(response: Any, number: int) -> dict[str, list[str]]:
+    assert response.status_code == 200
+    formset = response.context["inline_admin_formsets"][0].formset
+    found: dict[str, list[str]] = formset.forms[number].errors
+    return found
+
+
+def test_a_valid_page_is_saved_and_published(admin: Client, role: Role) -> None:
+    data = page(
+        step("First", role=str(role.pk), role_name=""),
+        step("Second", input_mapping='"{{ context.first }}"', max_retries=3),
+        tags="a,b",
+        output='{"text": "{{ context.second }}"}',
+    )
+    response = admin.post(PAGES + "add/", data)
+    assert response.status_code == 302
+    made = Orchestration.objects.get()
+    assert made.tags == ["a", "b"]
+    assert made.published is not None
+    first, second = made.published.definition["steps"]
+    assert (first["key"], first["role_id"]) == ("first", str(role.pk))
+    assert (second["input_mapping"], second["max_retries"]) == (
+        "{{ context.first }}",
+        3,
+    )
+    assert made.created_by is not None
+
+
+def test_problems_stand_at_the_step_and_the_field(admin: Client, role: Role) -> None:
+    data = page(
+        step("First"),
+        step("Second", input_mapping='"{{ context.frist }}"'),
+        step("Third", role_name="Shuoter"),
+        step("Fourth", condition='{"field": "output", "operator": "~", "value": 1}'),
+    )
+    response = admin.post(PAGES + "add/", data)
+    assert not step_errors(response, 0)
+    assert "first" in step_errors(response, 1)["input_mapping"][0]
+    assert "Shouter" in step_errors(response, 2)["role_name"][0]
+    assert "condition" in step_errors(response, 3)
+    assert not Orchestration.objects.exists()
+
+
+def test_the_order_entered_decides_which_step_comes_first(
+    admin: Client, role: Role
+) -> None:
+    late = step("Uses", order=2, input_mapping='"{{ context.made }}"')
+    admin.post(PAGES + "add/", page(late, step("Made", order=1)))
+    keys = [row.key for row in Orchestration.objects.get().step_rows.all()]
+    assert keys == ["made", "uses"]
+
+
+def test_a_problem_finds_its_form_whatever_the_order(admin: Client, role: Role) -> None:
+    wrong = step("Uses", order=1, input_mapping='"{{ context.made }}"')
+    response = admin.post(PAGES + "add/", page(wrong, step("Made", order=2)))
+    assert "input_mapping" in step_errors(response, 0)
+    assert not step_errors(response, 1)
+
+
+def test_a_problem_of_the_whole_stands_at_its_field(admin: Client, role: Role) -> None:
+    response = admin.post(
+        PAGES + "add/", page(step("A"), output='"{{ context.nothing }}"')
+    )
+    assert response.status_code == 200
+    assert "output" in response.context["adminform"].form.errors
+    assert not Orchestration.objects.exists()
+
+
+@pytest.mark.parametrize("steps", [[], [step("Same", key="k"), step("Other", key="k")]])
+def test_what_can_never_run_is_refused(
+    admin: Client, role: Role, steps: list[Any]
+) -> None:
+    response = admin.post(PAGES + "add/", page(*steps))
+    assert response.status_code == 200
+    assert response.context["errors"]
+    assert not Orchestration.objects.exists()
+
+
+def test_a_name_that_is_taken_is_refused(admin: Client, saved: Orchestration) -> None:
+    response = admin.post(PAGES + "add/", page(step("A"), name=saved.name))
+    assert "name" in response.context["adminform"].form.errors
+
+
+def test_a_page_that_is_saved_as_it_is_keeps_its_version(
+    admin: Client, saved: Orchestration
+) -> None:
+    before = saved.published_id
+    address = f"{PAGES}{saved.pk}/change/"
+    assert admin.get(address).status_code == 200
+    response = admin.post(address, page(*stored(saved), name=saved.name))
+    assert response.status_code == 302
+    saved.refresh_from_db()
+    assert saved.published_id == before
+
+
+def test_an_edited_step_makes_the_next_version(
+    admin: Client, saved: Orchestration
+) -> None:
+    forms = stored(saved, second={"input_mapping": '"{{ context.first }}!"'})
+    admin.post(f"{PAGES}{saved.pk}/change/", page(*forms, name=saved.name))
+    saved.refresh_from_db()
+    assert saved.published is not None
+    assert saved.published.number == 2
+    shown = saved.published.definition["steps"][1]
+    assert (shown["input_mapping"], shown["max_retries"]) == ("{{ context.first }}!", 2)
+
+
+def test_keys_can_be_swapped_and_steps_deleted(
+    admin: Client, saved: Orchestration
+) -> None:
+    swapped = stored(saved, first={"key": "second"}, second={"key": "first"})
+    admin.post(f"{PAGES}{saved.pk}/change/", page(*swapped, name=saved.name))
+    names = dict(saved.step_rows.values_list("key", "name"))
+    assert names == {"second": "First", "first": "Second"}
+    saved.refresh_from_db()
+    forms = stored(saved, first={"DELETE": "on"})
+    admin.post(f"{PAGES}{saved.pk}/change/", page(*forms, name=saved.name))
+    assert list(saved.step_rows.values_list("key", flat=True)) == ["second"]
+
+
+def test_a_step_inside_a_step_that_does_not_exist_is_refused(
+    admin: Client, role: Role
+) -> None:
+    response = admin.post(PAGES + "add/", page(step("A"), step("B", inside="nobody")))
+    assert "inside" in step_errors(response, 1)
+
+
+def test_the_page_shows_versions_to_be_read(
+    admin: Client, saved: Orchestration
+) -> None:
+    version = saved.published
+    assert version is not None
+    link = f"/admin/core_orchestration/orchestrationversion/{version.pk}/change/"
+    assert link in admin.get(f"{PAGES}{saved.pk}/change/").content.decode()
+    assert "max_retries" in admin.get(link).content.decode()
+    assert admin.post(link, {"number": 9}).status_code == 403
+    assert (
+        admin.get("/admin/core_orchestration/orchestrationversion/").status_code == 200
+    )
+
+
+def test_markup_is_escaped(admin: Client, role: Role) -> None:
+    evil = "<script>alert(1)</script>"
+    made = drafts.save(
+        {
+            "name": evil,
+            "tags": [evil],
+            "steps": [{"name": evil, "key": "a", "role_name": "Shouter"}],
+        }
+    )
+    for address in (PAGES, f"{PAGES}{made.pk}/change/"):
+        assert evil not in admin.get(address).content.decode()
+
+
+def act(admin: Client, action: str, *chosen: Orchestration) -> str:
+    data = {"action": action, "_selected_action": [str(each.pk) for each in chosen]}
+    return admin.post(PAGES, data, follow=True).content.decode()
+
+
+def test_a_draft_made_elsewhere_is_published(
+    admin: Client, saved: Orchestration
+) -> None:
+    document = drafts.document_of(saved)
+    document["steps"][0]["max_retries"] = 5
+    drafts.save(document, orchestration=saved, publish=False)
+    assert "Published Two steps v2" in act(admin, "publish", saved)
+
+
+def test_a_draft_whose_role_is_gone_is_not_published(
+    admin: Client, saved: Orchestration
+) -> None:
+    saved.step_rows.update(role=None, role_name="Gone")
+    assert "is not published" in act(admin, "publish", saved)
+    assert OrchestrationVersion.objects.count() == 1
+
+
+def test_orchestrations_are_switched_off_and_on(
+    admin: Client, saved: Orchestration
+) -> None:
+    for action, active in (("deactivate", False), ("activate", True)):
+        act(admin, action, saved)
+        saved.refresh_from_db()
+        assert saved.is_active is active
+
+
+def test_archived_ones_leave_the_list_and_cannot_be_edited(
+    admin: Client, saved: Orchestration
+) -> None:
+    act(admin, "archive", saved)
+    assert "Two steps" not in admin.get(PAGES).content.decode()
+    assert "Two steps" in admin.get(PAGES, {"archived": "yes"}).content.decode()
+    address = f"{PAGES}{saved.pk}/change/"
+    assert admin.get(address).status_code == 200
+    assert admin.post(address, page(*stored(saved))).status_code == 403
+
+
+def test_nothing_is_deleted(admin: Client, saved: Orchestration) -> None:
+    assert admin.post(f"{PAGES}{saved.pk}/delete/").status_code == 403
+
+
+def test_a_role_in_use_is_not_deleted(admin: Client, saved: Orchestration) -> None:
+    role = Role.objects.get()
+    saved.step_rows.update(role=None, role_name="Shouter")
+    address = f"/admin/roles/role/{role.pk}/delete/"
+    assert "Two steps" in admin.get(address).content.decode()
+    admin.post(address, {"post": "yes"})
+    assert Role.objects.filter(pk=role.pk).exists()
+
+
+def test_the_list_costs_the_same_for_many(
+    admin: Client, role: Role, django_assert_max_num_queries: Any
+) -> None:
+    for number in range(20):
+        drafts.save(
+            {
+                "name": f"O{number}",
+                "tags": ["t"],
+                "steps": [{"name": "A", "role_name": "Shouter"}],
+            }
+        )
+    with django_assert_max_num_queries(7):
+        assert admin.get(PAGES, {"tag": "t"}).status_code == 200
+
+
+def test_json_in_a_step_is_checked_at_its_field(admin: Client, role: Role) -> None:
+    response = admin.post(PAGES + "add/", page(step("A", config="{")))
+    assert "config" in step_errors(response, 0)
+    big = json.dumps({"a": "\0"})
+    response = admin.post(PAGES + "add/", page(step("A", input_mapping=big)))
+    assert "input_mapping" in step_errors(response, 0)

@@ -1,0 +1,164 @@
+"""Orchestrations as every interface saves them, and races between those who do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.utils import timezone
+
+from core_orchestration import drafts
+from core_orchestration.definition import Step
+from core_orchestration.models import Orchestration, OrchestrationStep
+from core_orchestration.rows import normal_steps, replace_steps, steps_of
+from roles.models import Role
+from roles.registry import RoleInUse, delete_role
+
+MakeRole = Callable[..., Role]
+
+
+@pytest.fixture
+def shouter(make_role: MakeRole) -> Role:
+    return make_role("Shouter")
+
+
+def document(**fields: Any) -> dict[str, Any]:
+    steps = [{"name": "Shout", "role_name": "Shouter"}]
+    return {"name": "Shouting", "steps": steps, **fields}
+
+
+def test_what_nobody_in_particular_saves_may_name_all_roles(
+    make_role: MakeRole, other: User
+) -> None:
+    make_role("Shouter", created_by=other)
+    assert drafts.save(document()).created_by is None
+
+
+def test_a_draft_may_wait_for_its_publication(shouter: Role) -> None:
+    orchestration = drafts.save(document(), publish=False)
+    assert orchestration.published is None
+    drafts.save(document(description="ready"), orchestration=orchestration)
+    assert orchestration.published is not None
+    assert orchestration.published.number == 1
+
+
+def test_a_document_says_all_that_is_wrong(shouter: Role) -> None:
+    with pytest.raises(drafts.InvalidDefinition) as caught:
+        drafts.save(document(steps=[{"name": "A", "role_name": "B"}], tags=[1]))
+    places = {problem.pointer for problem in caught.value.problems}
+    assert places == {"/steps/0/role_name", "/tags/0"}
+    assert str(caught.value).startswith("/tags/0")
+
+
+def test_a_document_is_read_back_as_it_would_be_saved(shouter: Role) -> None:
+    orchestration = drafts.save(document(tags=["a"]))
+    again = drafts.document_of(orchestration)
+    assert again["steps"][0]["key"] == "shout"
+    drafts.save(again, orchestration=orchestration)
+    assert orchestration.published is not None
+    assert orchestration.published.number == 1
+
+
+def test_a_draft_whose_role_went_has_a_problem(shouter: Role) -> None:
+    orchestration = drafts.save(document())
+    assert drafts.draft_problems(orchestration) == []
+    Role.objects.all().delete()
+    (problem,) = drafts.draft_problems(orchestration)
+    assert problem.pointer == "/steps/0/role_name"
+
+
+def test_nested_steps_are_kept_where_they_are(shouter: Role) -> None:
+    orchestration = drafts.save(document())
+    inner = (Step(key="a", name="A", order=1), Step(key="b", name="B", order=1))
+    outer = Step(key="shout", name="Shout", step_type="loop", steps=inner)
+    row = OrchestrationStep.objects.get(key="shout").pk
+
+    replace_steps(orchestration, normal_steps([outer]))
+    (read,) = steps_of(orchestration)
+    assert [step["key"] for step in read["steps"]] == ["a", "b"]
+    assert OrchestrationStep.objects.get(key="shout").pk == row
+
+    replace_steps(orchestration, normal_steps(inner))
+    assert [step["key"] for step in steps_of(orchestration)] == ["a", "b"]
+    assert not OrchestrationStep.objects.filter(key="shout").exists()
+
+
+def test_an_archived_orchestration_lets_its_roles_go(shouter: Role) -> None:
+    by_id = [{"name": "Shout", "role_id": str(shouter.pk)}]
+    orchestration = drafts.save(document(steps=by_id))
+    with pytest.raises(RoleInUse, match="'Shouting'"):
+        delete_role(shouter)
+    drafts.archive(orchestration, timezone.now())
+    delete_role(shouter)
+    assert OrchestrationStep.objects.get().role_name == "Shouter"
+
+
+def test_archiving_twice_keeps_the_first_time(shouter: Role) -> None:
+    orchestration = drafts.save(document())
+    first = timezone.now()
+    drafts.archive(orchestration, first)
+    drafts.archive(orchestration, timezone.now())
+    orchestration.refresh_from_db()
+    assert orchestration.archived_at == first
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("turn", range(5))
+def test_a_role_is_either_used_or_deleted(shouter: Role, turn: int) -> None:
+    steps = [{"name": "Shout", "role_id": str(shouter.pk)}]
+
+    def save(number: int) -> str:
+        try:
+            drafts.save({"name": f"O {number}", "steps": steps})
+        except drafts.InvalidDefinition:
+            return "refused"
+        finally:
+            connection.close()
+        return "saved"
+
+    def delete(_: int) -> str:
+        try:
+            delete_role(shouter)
+        except RoleInUse:
+            return "in use"
+        finally:
+            connection.close()
+        return "deleted"
+
+    with ThreadPoolExecutor(5) as pool:
+        calls = [save, save, delete, save, save]
+        outcomes = list(pool.map(lambda job: job[1](job[0]), enumerate(calls)))
+    saved = outcomes.count("saved")
+    assert Orchestration.objects.count() == saved
+    if "deleted" in outcomes:
+        assert (saved, Role.objects.count()) == (0, 0)
+    else:
+        assert saved > 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_savers_of_one_orchestration_take_turns(shouter: Role) -> None:
+    orchestration = drafts.save(document())
+
+    def save(number: int) -> None:
+        steps = [
+            {"key": f"step_{number}", "name": "Shout", "role_name": "Shouter"},
+            {"key": f"more_{number}", "name": "Shout", "role_name": "Shouter"},
+        ]
+        row = Orchestration.objects.get(pk=orchestration.pk)
+        try:
+            drafts.save(document(steps=steps), orchestration=row)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(save, range(6)))
+    orchestration.refresh_from_db()
+    assert orchestration.published is not None
+    assert orchestration.published.number == 7
+    published = [step["key"] for step in orchestration.published.definition["steps"]]
+    assert [step["key"] for step in steps_of(orchestration)] == published

@@ -1,0 +1,305 @@
+"""Live events: history, then what happens, resumable, and cheap to watch."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import psycopg
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import AsyncClient
+
+from core_orchestration.drafts import save
+from executions import control, live
+from executions.hub import Hub
+from executions.launch import launch
+from executions.models import Event, Execution
+from roles import keys
+from roles.models import Role
+from tests.integration.answers import problem_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+MakeRole = Callable[..., Role]
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "HEARTBEAT_S", 0.5)
+
+
+@pytest.fixture
+def execution(user: User, make_role: MakeRole) -> Execution:
+    make_role("Shouter")
+    step = {"name": "Shout", "role_name": "Shouter"}
+    orchestration = save({"name": "Shouting", "steps": [step]}, by=user)
+    return launch(orchestration, {}, by=user)
+
+
+@pytest.fixture
+def headers(user: User) -> dict[str, str]:
+    return {"Authorization": f"Bearer {keys.issue(user, 'test')[1]}"}
+
+
+def url_of(execution: Execution) -> str:
+    return f"/api/v1/executions/{execution.pk}/events/"
+
+
+def run(story: Any) -> Any:
+    """Run a story in a loop of its own, within 20 seconds."""
+
+    async def bounded() -> Any:
+        async with asyncio.timeout(20):
+            return await story
+
+    return asyncio.run(bounded())
+
+
+async def blocks(response: Any) -> AsyncIterator[dict[str, str]]:
+    """Read the stream's blocks as their fields; a comment is the field ''."""
+    async for chunk in response.streaming_content:
+        for block in chunk.decode().strip().split("\n\n"):
+            yield dict(line.split(": ", 1) for line in block.splitlines())
+
+
+async def whole(client: AsyncClient, url: str, **options: Any) -> list[dict[str, str]]:
+    response = await client.get(url, **options)
+    assert response.status_code == 200
+    return [block async for block in blocks(response) if "event" in block]
+
+
+def names(events: list[dict[str, str]]) -> list[str]:
+    return [event["event"] for event in events]
+
+
+def test_the_history_of_a_finished_execution_is_told_to_its_end(
+    execution: Execution, headers: dict[str, str]
+) -> None:
+    control.cancel(execution.pk, by="ada")
+    events = run(whole(AsyncClient(), url_of(execution), headers=headers))
+    assert names(events) == ["execution.created", "execution.cancelled", "end"]
+    told = json.loads(events[1]["data"])
+    assert told.keys() == {
+        "id",
+        "type",
+        "execution_id",
+        "path",
+        "step_key",
+        "at",
+        "data",
+    }
+    assert told["id"] == events[1]["id"]
+    assert told["type"] == "execution.cancelled"
+    assert told["execution_id"] == str(execution.pk)
+    assert told["data"]["by"] == "ada"
+
+
+def test_what_happens_is_told_as_it_happens(
+    execution: Execution, headers: dict[str, str]
+) -> None:
+    async def story() -> list[str]:
+        response = await AsyncClient().get(url_of(execution), headers=headers)
+        assert response.headers["Content-Type"].startswith("text/event-stream")
+        assert response.headers["Cache-Control"] == "no-cache"
+        assert response.headers["X-Accel-Buffering"] == "no"
+        seen = []
+        async for block in blocks(response):
+            if "event" in block:
+                seen.append(block["event"])
+            if block.get("event") == "execution.created":
+                await sync_to_async(control.cancel)(execution.pk, by=None)
+        return seen
+
+    assert run(story()) == ["execution.created", "execution.cancelled", "end"]
+
+
+@pytest.mark.parametrize("how", ["header", "query"])
+def test_a_broken_stream_goes_on_where_it_ended(
+    execution: Execution, headers: dict[str, str], how: str
+) -> None:
+    control.cancel(execution.pk, by="ada")
+
+    async def after(place: str) -> list[str]:
+        if how == "query":
+            url, more = f"{url_of(execution)}?after={place}", headers
+        else:
+            url, more = url_of(execution), headers | {"Last-Event-ID": place}
+        return names(await whole(AsyncClient(), url, headers=more))
+
+    async def story() -> None:
+        events = await whole(AsyncClient(), url_of(execution), headers=headers)
+        assert await after(events[0]["id"]) == ["execution.cancelled", "end"]
+        assert await after(events[1]["id"]) == ["end"]
+
+    run(story())
+
+
+def test_a_long_history_is_told_whole(
+    execution: Execution, headers: dict[str, str]
+) -> None:
+    Event.objects.bulk_create(
+        Event(execution=execution, type="step.started", path=f"step_{number}")
+        for number in range(3 * live.BATCH)
+    )
+    control.cancel(execution.pk, by=None)
+    events = run(whole(AsyncClient(), url_of(execution), headers=headers))
+    assert len(events) == 3 * live.BATCH + 3
+    assert len({event["id"] for event in events[:-1]}) == len(events) - 1
+    assert json.loads(events[1]["data"])["step_key"] == "step_0"
+
+
+def test_silence_is_broken_by_comments(
+    execution: Execution, headers: dict[str, str]
+) -> None:
+    async def story() -> None:
+        response = await AsyncClient().get(url_of(execution), headers=headers)
+        async for block in blocks(response):
+            if "" in block:
+                return
+
+    run(story())
+
+
+def test_an_older_transaction_that_is_open_delays_and_loses_nothing(
+    execution: Execution, headers: dict[str, str]
+) -> None:
+    """The end is recorded while a transaction with a lower number is still open."""
+    parameters = connection.get_connection_params()
+    wanted = ("dbname", "user", "password", "host", "port")
+    parameters = {k: v for k, v in parameters.items() if k in wanted and v}
+    with psycopg.connect(**parameters) as older:
+        older.execute("SELECT pg_current_xact_id()")
+        control.cancel(execution.pk, by=None)
+
+        async def story() -> list[str]:
+            response = await AsyncClient().get(url_of(execution), headers=headers)
+            seen = []
+            async for block in blocks(response):
+                seen += [block["event"]] if "event" in block else []
+                if "" in block:
+                    assert seen == ["execution.created"]
+                    older.commit()
+            return seen
+
+        assert run(story())[-2:] == ["execution.cancelled", "end"]
+
+
+def test_a_message_wakes_viewers_long_before_the_sweep(
+    execution: Execution, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pause in ("SOONEST_S", "SWEEP_S", "HEARTBEAT_S"):
+        monkeypatch.setattr(live, pause, 60.0)
+    control_at_work = sync_to_async(control.cancel)
+
+    async def story() -> list[str]:
+        response = await AsyncClient().get(url_of(execution), headers=headers)
+        seen = []
+        async for block in blocks(response):
+            seen += [block["event"]] if "event" in block else []
+            if seen == ["execution.created"]:
+                await control_at_work(execution.pk, by=None)
+        return seen
+
+    assert run(story())[-1] == "end"
+
+
+def test_without_valkey_the_sweep_tells(
+    execution: Execution, headers: dict[str, str], settings: Any
+) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+
+    async def story() -> list[str]:
+        response = await AsyncClient().get(url_of(execution), headers=headers)
+        seen = []
+        async for block in blocks(response):
+            seen += [block["event"]] if "event" in block else []
+            if seen == ["execution.created"]:
+                await sync_to_async(control.cancel)(execution.pk, by=None)
+        return seen
+
+    assert run(story())[-1] == "end"
+
+
+def test_a_viewer_who_leaves_is_forgotten(
+    execution: Execution, headers: dict[str, str]
+) -> None:
+    async def story() -> None:
+        hub = Hub.of_this_loop()
+        stream: Any = live.stream(execution.pk, live.Cursor())
+        assert [await anext(stream), await anext(stream)]
+        assert hub.viewers == 1
+        await stream.aclose()
+        assert hub.viewers == 0
+        assert not hub.is_listening
+
+    run(story())
+
+
+def test_many_viewers_hold_no_connection(
+    execution: Execution, headers: dict[str, str]
+) -> None:
+    def connections() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            (count,) = cursor.fetchone()
+        return int(count)
+
+    async def story() -> None:
+        streams = [live.stream(execution.pk, live.Cursor()) for _ in range(100)]
+        for _ in range(2):
+            await asyncio.gather(*(anext(stream) for stream in streams))
+        assert await sync_to_async(connections)() <= 8
+        await sync_to_async(control.cancel)(execution.pk, by=None)
+        rest = await asyncio.gather(*(_drained(stream) for stream in streams))
+        assert all("event: end" in text for text in rest)
+
+    run(story())
+
+
+async def _drained(stream: AsyncIterator[str]) -> str:
+    return "".join([text async for text in stream])
+
+
+@pytest.mark.parametrize(
+    "place", ["x", "1", "1-", "-1", "1-x", "1.5-2", "9" * 30 + "-1", "\u0663-1"]
+)
+def test_a_place_that_is_none_is_refused(
+    execution: Execution, headers: dict[str, str], place: str
+) -> None:
+    url = f"{url_of(execution)}?after={place}"
+    response = run(AsyncClient().get(url, headers=headers))
+    assert response.status_code == 400
+    assert problem_of(response)["code"] == "bad_cursor"
+
+
+def test_strangers_see_nothing(execution: Execution, other: User) -> None:
+    header = {"Authorization": f"Bearer {keys.issue(other, 'test')[1]}"}
+    response = run(AsyncClient().get(url_of(execution), headers=header))
+    assert response.status_code == 404
+    assert problem_of(response)["code"] == "not_found"
+
+
+def test_a_session_may_watch(execution: Execution, user: User) -> None:
+    control.cancel(execution.pk, by=None)
+
+    async def story() -> list[str]:
+        client = AsyncClient()
+        await client.aforce_login(user)
+        return names(await whole(client, url_of(execution)))
+
+    assert run(story())[-1] == "end"
+
+
+def test_watching_is_reading_only(
+    execution: Execution, headers: dict[str, str]
+) -> None:
+    response = run(AsyncClient().post(url_of(execution), headers=headers))
+    assert response.status_code == 405
+    problem_of(response)
