@@ -42,7 +42,7 @@ class StepTask(Task):  # type: ignore[type-arg]
         """Note that what was published before this message has been delivered."""
         published_at = getattr(self.request, "published_at", None)
         if published_at is not None:
-            this_worker().note_delivery(self.queue, published_at)
+            this_worker().note_delivery(self.source_queue, published_at)
 
     def retry(self, *args: Any, **options: Any) -> Any:
         """Take the delay, and the step that it is about, from the signal."""
@@ -55,7 +55,7 @@ class StepTask(Task):  # type: ignore[type-arg]
         return super().retry(*args, **options)
 
     @property
-    def queue(self) -> str:
+    def source_queue(self) -> str:
         """The queue that the message at hand came from."""
         return str((self.request.delivery_info or {})["routing_key"])
 
@@ -72,7 +72,7 @@ def run_step(
 ) -> None:
     """Do a step, and those that follow it while the walk goes on in place."""
     address = Address(execution=execution, version=version, epoch=epoch)
-    walk = Walk.of(address, path=path, pool=pool_of_queue(self.queue))
+    walk = Walk.of(address, path=path, pool=pool_of_queue(self.source_queue))
     try:
         reached = walk.go()
     except ComeBack as signal:
