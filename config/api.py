@@ -28,6 +28,7 @@ class Nowhere(APIView):
     """No address of the API; those who show no key are not even told that."""
 
     schema = None
+    metadata_class = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

@@ -29,6 +29,7 @@ class SchemaView(SpectacularAPIView):
 
     renderer_classes = [OpenApiJsonRenderer2, OpenApiYamlRenderer2]
     permission_classes = [IsAuthenticated]
+    metadata_class = None
     custom_settings = {
         "POSTPROCESSING_HOOKS": [
             "drf_spectacular.hooks.postprocess_schema_enums",
@@ -45,6 +46,7 @@ class DocsView(SpectacularSwaggerView):
     """Swagger's page, served from here; visitors are shown where to sign in."""
 
     permission_classes = [IsAuthenticated]
+    metadata_class = None
     renderer_classes = [TemplateHTMLRenderer]
     url_name = "schema"
 

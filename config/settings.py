@@ -7,6 +7,8 @@ from pathlib import Path
 
 from environs import env
 
+from config.logs import logging_config
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env.read_env(BASE_DIR / ".env", recurse=False)
 
@@ -77,6 +79,8 @@ SERVESTATIC_USE_FINDERS = True
 SERVESTATIC_AUTOREFRESH = False
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("CORE_SECURE_COOKIES", False)
+# The admin's page of an orchestration posts some twenty fields for each step.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 50_000
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("CORE_MAX_BODY_BYTES", 5 * 1024 * 1024)
 
 # --- PostgreSQL: the record -----------------------------------------------------
@@ -165,5 +169,6 @@ CORE_HEARTBEAT = timedelta(seconds=env.float("CORE_HEARTBEAT_S", 5))
 
 # --- Logs -----------------------------------------------------------------------
 
-LOG_LEVEL = env.str("CORE_LOG_LEVEL", "INFO")
-LOGGING_CONFIG = None
+LOGGING = logging_config(
+    level=env.str("CORE_LOG_LEVEL", "INFO"), as_json=env.bool("CORE_LOG_JSON", False)
+)

@@ -10,10 +10,9 @@ from django.db import transaction
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
-from executions import canvas
+from executions import canvas, pinned
 from executions.plan import Plan, PlannedStep
 from executions.signatures import Address
-from roles import snapshots
 from roles.runners import Pool, runner_for
 
 log = logging.getLogger(__name__)
@@ -21,7 +20,7 @@ log = logging.getLogger(__name__)
 
 def pool_of(planned: PlannedStep, *, pins: Mapping[str, str]) -> Pool:
     """Name the pool that a step's pinned role works in."""
-    role = snapshots.load(pins[planned.role])
+    role = pinned.role(pins[planned.role])
     return runner_for(role.kind).pool(role)
 
 

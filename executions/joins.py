@@ -18,7 +18,7 @@ from uuid import UUID
 from celery import signature
 from django_celery_results.backends.database import DatabaseBackend
 
-from executions import plans, situation
+from executions import pinned, situation
 from executions.database import UNREACHABLE
 from executions.signatures import JOIN
 
@@ -43,7 +43,7 @@ class RecordBackend(DatabaseBackend):  # type: ignore[misc]
 
     def _all_settled(self, address: dict[str, Any]) -> bool:
         try:
-            block = plans.load(address["version"]).blocks[address["block"]]
+            block = pinned.plan(address["version"]).blocks[address["block"]]
             return situation.all_settled(UUID(address["execution"]), block)
         except UNREACHABLE as error:
             # The reconciler sends joins that never fired.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
@@ -10,7 +12,7 @@ from core_orchestration import versions
 from core_orchestration.definition import Definition
 from core_orchestration.models import Orchestration
 from core_orchestration.validation import Problem, check_input, storable_problems
-from executions import dispatch, lifecycle, plans
+from executions import dispatch, lifecycle, pinned
 from executions.announce import announce
 from executions.models import Execution
 from executions.plan import roles_named
@@ -53,33 +55,65 @@ def launch(
     the first one made (its `is_replay` is true). Raises NotRunnable, InvalidInput or
     IdempotencyConflict; then nothing was recorded.
     """
-    if not orchestration.is_active:
-        raise NotRunnable(f"The orchestration {orchestration.name!r} is not active.")
-    if orchestration.archived_at is not None:
-        raise NotRunnable(f"The orchestration {orchestration.name!r} is archived.")
-    if orchestration.published_id is None:
-        raise NotRunnable(
-            f"The orchestration {orchestration.name!r} has no published version."
-        )
-    definition = versions.load(str(orchestration.published_id))
+    request = _Request(orchestration, input, by.pk if by else None, idempotency_key)
+    if first := request.made_before():
+        return first
+    version = _runnable_version(orchestration)
+    definition = versions.load(version)
     _check(definition, input)
     execution = Execution(
         id=uuid7(),
         orchestration=orchestration,
-        version_id=orchestration.published_id,
+        version_id=UUID(version),
         status=ExecutionStatus.PENDING.value,
         epoch=1,
         input=input,
         role_pins=_pins(definition),
-        created_by_id=by.pk if by else None,
+        created_by_id=request.user,
         idempotency_key=idempotency_key,
     )
-    if not lifecycle.create(
-        execution, orchestration=orchestration, timeout_ms=definition.timeout_ms
-    ):
-        return _replayed(execution)
-    _send(execution)
-    return execution
+    if lifecycle.create(execution, timeout_ms=definition.timeout_ms):
+        _send(execution)
+        return execution
+    return request.made_before() or execution
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What somebody asks for; an idempotency key makes repetitions known."""
+
+    orchestration: Orchestration
+    input: Any
+    user: int | None
+    key: str | None
+
+    def made_before(self) -> Execution | None:
+        """Return the execution that an equal request with this key made."""
+        if self.key is None:
+            return None
+        mine = Execution.objects.filter(created_by=self.user, idempotency_key=self.key)
+        first = mine.first()
+        if first is None:
+            return None
+        same = first.orchestration_id == self.orchestration.pk
+        if not same or first.input != self.input:
+            raise IdempotencyConflict(
+                f"The Idempotency-Key {self.key!r} belongs to execution {first.pk}, "
+                "of another orchestration or input; choose a new key."
+            )
+        first.is_replay = True
+        return first
+
+
+def _runnable_version(orchestration: Orchestration) -> str:
+    name = orchestration.name
+    if not orchestration.is_active:
+        raise NotRunnable(f"The orchestration {name!r} is not active.")
+    if orchestration.archived_at is not None:
+        raise NotRunnable(f"The orchestration {name!r} is archived.")
+    if orchestration.published_id is None:
+        raise NotRunnable(f"The orchestration {name!r} has no published version.")
+    return str(orchestration.published_id)
 
 
 def _check(definition: Definition, given: Any) -> None:
@@ -97,25 +131,10 @@ def _pins(definition: Definition) -> dict[str, str]:
         raise NotRunnable(str(error)) from error
 
 
-def _replayed(wanted: Execution) -> Execution:
-    """Return the execution that holds the key, if it is the same request."""
-    first = Execution.objects.get(
-        created_by=wanted.created_by_id, idempotency_key=wanted.idempotency_key
-    )
-    same = first.orchestration_id == wanted.orchestration_id
-    if not same or first.input != wanted.input:
-        raise IdempotencyConflict(
-            f"The Idempotency-Key {wanted.idempotency_key!r} belongs to execution "
-            f"{first.pk}, of another orchestration or input; choose a new key."
-        )
-    first.is_replay = True
-    return first
-
-
 def _send(execution: Execution) -> None:
     address = Address(
         execution=str(execution.pk), version=str(execution.version_id), epoch=1
     )
-    plan = plans.load(address.version)
+    plan = pinned.plan(address.version)
     dispatch.send(plan, 0, address, pins=execution.role_pins)
     announce(execution.pk)

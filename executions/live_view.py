@@ -57,7 +57,8 @@ def _admitted(request: HttpRequest, pk: UUID) -> Cursor:
         get_object_or_404(Execution.objects.visible_to(user).only("pk"), pk=pk)
         return Cursor.parse(_place(request))
     finally:
-        connection.close()  # the stream that follows holds none
+        if not connection.in_atomic_block:
+            connection.close()  # the stream that follows holds none
 
 
 def _user(request: HttpRequest) -> Any:

@@ -22,7 +22,7 @@ from django.conf import settings
 
 from core_orchestration.language import TemplateRenderError
 from core_orchestration.validation import storable_problems
-from executions import lifecycle, policy, situation
+from executions import lifecycle, pinned, policy, situation
 from executions.attempts import (
     AttemptStopped,
     AttemptTimedOut,
@@ -39,7 +39,6 @@ from executions.policy import Failure, GiveUp, Retry
 from executions.signatures import Address
 from executions.situation import Situation
 from executions.states import StepStatus
-from roles import snapshots
 from roles.runners import (
     Attempt,
     Result,
@@ -110,7 +109,7 @@ def prepare(
 
 def role_of(planned: PlannedStep, known: Situation) -> RoleSpec:
     """Return the role that the execution pinned for a step."""
-    return snapshots.load(known.role_pins[planned.role])
+    return pinned.role(known.role_pins[planned.role])
 
 
 def _scope_before(

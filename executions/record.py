@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from executions import plans
+from executions import pinned
 from executions.models import Execution, StepRun
 from executions.plan import Plan
 from executions.situation import Row, Situation
@@ -21,7 +21,7 @@ def detail(execution: Execution) -> dict[str, Any]:
     Two queries at most: the execution's version is kept in memory, and its step
     runs are read at once.
     """
-    plan = plans.load(str(execution.version_id))
+    plan = pinned.plan(str(execution.version_id))
     runs = list(execution.step_runs.order_by("ordinal", "path"))
     context = _context(execution, plan, runs)
     output = execution.output

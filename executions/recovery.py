@@ -16,7 +16,7 @@ from uuid import UUID
 import redis
 from django.conf import settings
 
-from executions import dispatch, lifecycle, passage, plans, situation
+from executions import dispatch, lifecycle, passage, pinned, situation
 from executions.announce import announce
 from executions.database import decoded, fetch
 from executions.lifecycle import NewRun
@@ -71,7 +71,7 @@ def _free(step_run_id: UUID, execution_id: UUID, path: str, crashes: int) -> boo
         log.warning("Step %s of %s lost its worker.", path, execution_id)
         return lifecycle.return_lost(step_run_id, max_crashes=limit, wake=True)
     address, _ = _address(execution_id)
-    planned = plans.load(address.version).by_path[path]
+    planned = pinned.plan(address.version).by_path[path]
     run = NewRun(
         id=step_run_id,
         execution_id=execution_id,
@@ -124,7 +124,7 @@ def resume(execution_id: UUID) -> None:
     if known is None or known.status not in ("pending", "running"):
         return
     address, _ = _address(execution_id)
-    plan = plans.load(address.version)
+    plan = pinned.plan(address.version)
     _set_timer(execution_id)
     block = _unsettled_block(plan, known)
     if block is None:
@@ -247,7 +247,7 @@ def redispatch(execution_id: UUID) -> bool:
     if known is None:
         return False
     address, _ = _address(execution_id)
-    plan = plans.load(address.version)
+    plan = pinned.plan(address.version)
     block = _unsettled_block(plan, known)
     if block is None:
         passage.end(execution_id, address)

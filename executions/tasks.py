@@ -113,7 +113,7 @@ def advance(
 ) -> None:
     """Send the next window of a long chain, or a parallel group."""
     address = Address(execution=execution, version=version, epoch=epoch)
-    passage.advance(address, block)
+    passage.reach(address, block)
 
 
 @shared_task(bind=True, base=StepTask, name=signatures.JOIN)

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from core_orchestration.definition import Block
 from core_orchestration.language import TemplateRenderError
-from executions import beginning, lifecycle, output, perform, plans, policy, situation
+from executions import beginning, lifecycle, output, perform, pinned, policy, situation
 from executions.announce import announce
 from executions.beginning import ComeBack, Standing
 from executions.database import UNREACHABLE
@@ -58,7 +58,7 @@ class Walk:
     @classmethod
     def of(cls, address: Address, *, path: str, pool: str) -> Walk:
         """Start at a step; `pool` is the one whose worker walks."""
-        plan = plans.load(address.version)
+        plan = pinned.plan(address.version)
         at = plan.by_path[path]
         return cls(
             address=address,
@@ -127,9 +127,9 @@ class Walk:
 
     def _pass_by(self, known: Situation) -> Passage | None:
         """Go on past a step that is settled: skipped, or done by another message."""
-        following = self.plan.next_block(self.at.block)
         if self.at.block.is_group:
             return NOWHERE
+        following = self.plan.next_block(self.at.block)
         if following is None:
             return self._complete(None, None, known)
         if not self._may_go_on(following, known):
@@ -149,19 +149,19 @@ class Walk:
             return NOWHERE
         known.remember(self.at.path, ended.outcome)
         if self.at.block.is_group:
-            insist(lambda: lifecycle.settle(claim, ended.outcome))
+            self._settle(claim, ended)
             return NOWHERE
         following = self.plan.next_block(self.at.block)
         if following is None:
             return self._complete(claim, ended, known)
         if not self._may_go_on(following, known):
-            insist(lambda: lifecycle.settle(claim, ended.outcome))
-            return Passage(block=following.index)
+            recorded = self._settle(claim, ended)
+            return Passage(block=following.index) if recorded else NOWHERE
         return self._go_on(claim, ended, following, known)
 
     def _go_on(
         self, claim: Claim, ended: Ended, following: Block, known: Situation
-    ) -> Claim | None:
+    ) -> Passage | Claim | None:
         """Record the end and claim the next step; None leaves it to a plain claim."""
         self.at = coming = self.plan.of_block(following)[0]
         prepared = None
@@ -170,15 +170,23 @@ class Walk:
                 lambda: perform.prepare(self.address, self.plan, coming, known)
             )
         if prepared is None or prepared.skip or prepared.refusal:
-            insist(lambda: lifecycle.settle(claim, ended.outcome))
-            return None
+            return None if self._settle(claim, ended) else NOWHERE
         run = prepared.run
         settled, repeated = insist_and_tell(
             lambda: lifecycle.settle_and_claim(claim, ended.outcome, run)
         )
-        if repeated and not settled.recorded:
-            return insist(lambda: beginning.own_claim(run))
-        return settled.next
+        if settled.recorded:
+            return settled.next
+        if not (repeated and insist(lambda: lifecycle.is_recorded(claim))):
+            return NOWHERE
+        return insist(lambda: beginning.own_claim(run))
+
+    def _settle(self, claim: Claim, ended: Ended) -> bool:
+        """Record the end; False when the step was no longer this worker's own."""
+        recorded, repeated = insist_and_tell(
+            lambda: lifecycle.settle(claim, ended.outcome)
+        )
+        return recorded or (repeated and insist(lambda: lifecycle.is_recorded(claim)))
 
     def _may_go_on(self, following: Block, known: Situation) -> bool:
         if following.is_group or monotonic() - self.started > WARM_S:

@@ -24,7 +24,7 @@ DATE_FORMATS = ("%Y-%m-%d", "%d/%m/%Y", "%d %b %Y")
 CENT = Decimal("0.01")
 
 
-class Unclear(ValueError):  # noqa: N818  (a signal inside this module)
+class Unclear(ValueError):
     """A cell of a row cannot be understood."""
 
 

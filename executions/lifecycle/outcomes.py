@@ -169,6 +169,18 @@ def settle_and_fail(claim: Claim, outcome: Outcome) -> bool:
     return bool(fetch(_SETTLE_AND_FAIL, params))
 
 
+_IS_RECORDED: LiteralString = """
+SELECT s.id FROM executions_steprun s
+WHERE s.id = %(id)s AND s.fence = %(fence)s
+  AND s.status IN ('completed', 'failed', 'timed_out', 'skipped')
+"""
+
+
+def is_recorded(claim: Claim) -> bool:
+    """Tell whether this attempt's outcome stands, after a reply that was lost."""
+    return bool(fetch(_IS_RECORDED, {"id": claim.run.id, "fence": claim.fence}))
+
+
 _SCHEDULE_RETRY: LiteralString = """
 WITH done AS (
   UPDATE executions_steprun s SET

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import LiteralString
 from uuid import UUID
 
-from core_orchestration.models import Orchestration
 from executions.database import decoded, fetch, json_or_null
 from executions.models import Execution
 
@@ -29,9 +28,7 @@ SELECT created_at FROM made
 """
 
 
-def create(
-    execution: Execution, *, orchestration: Orchestration, timeout_ms: int | None
-) -> bool:
+def create(execution: Execution, *, timeout_ms: int | None) -> bool:
     """
     Insert an execution as pending; False when its idempotency key is taken.
 
@@ -42,7 +39,7 @@ def create(
         _CREATE,
         {
             "id": execution.pk,
-            "orchestration": orchestration.pk,
+            "orchestration": execution.orchestration_id,
             "version": execution.version_id,
             "pins": json_or_null(execution.role_pins),
             "input": json_or_null(execution.input),

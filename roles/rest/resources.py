@@ -31,6 +31,7 @@ class Resource(GenericViewSet[Any]):
 
     lookup_value_converter = "uuid"
     schema = ResourceSchema()
+    metadata_class = None  # the OpenAPI description tells more than OPTIONS could
 
     @property
     def caller(self) -> User:

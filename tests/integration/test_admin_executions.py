@@ -57,12 +57,15 @@ def orchestration() -> Orchestration:
 
 @pytest.fixture
 def make(orchestration: Orchestration) -> Make:
+    version = orchestration.published
+    assert version is not None
+
     def execution(status: str = "completed", **fields: Any) -> Execution:
         over = status in {"completed", "failed", "cancelled", "timed_out"}
         now = timezone.now()
         return Execution.objects.create(
             orchestration=orchestration,
-            version=orchestration.published,
+            version=version,
             status=status,
             started_at=now,
             finished_at=now if over else None,

@@ -70,6 +70,26 @@ def test_nobody_gets_in_without_a_key(
         assert problem_of(response)["code"] == "not_authenticated"
 
 
+@pytest.mark.parametrize("body", ["", "{}", "[]", "null", '{"a": {"b": [1]}}', "{"])
+@pytest.mark.parametrize(
+    "method", ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE"]
+)
+def test_no_request_is_a_fault_of_ours(
+    staff_api: APIClient, method: str, body: str
+) -> None:
+    for address in API_ADDRESSES:
+        response = staff_api.generic(
+            method, address, body, content_type="application/json"
+        )
+        assert response.status_code < 500, f"{method} {address} {body}"
+
+
+def test_a_host_that_is_not_ours_is_a_problem(api: APIClient) -> None:
+    response = api.get(ROLES, HTTP_HOST="evil.example")
+    assert response.status_code == 400
+    assert problem_of(response)["code"] == "bad_request"
+
+
 @pytest.mark.parametrize(
     "header",
     [

@@ -1,0 +1,34 @@
+"""
+What executions are pinned to: versions, made ready as plans, and roles.
+
+Neither ever changes, so each process reads one once and keeps it. A connection that
+the reading took is given back at once: a pool serves many more threads than it has.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from core_orchestration import versions
+from executions.database import give_back
+from executions.plan import Plan, compile_plan
+from roles import snapshots
+from roles.runners import RoleSpec
+
+
+@lru_cache(maxsize=256)
+def plan(version_id: str) -> Plan:
+    """Return the plan of a version."""
+    try:
+        return compile_plan(versions.load(version_id))
+    finally:
+        give_back()
+
+
+@lru_cache(maxsize=4096)
+def role(snapshot_id: str) -> RoleSpec:
+    """Return a role as it was pinned."""
+    try:
+        return snapshots.load(snapshot_id)
+    finally:
+        give_back()

@@ -1,0 +1,43 @@
+"""
+What the engine's tests stand on: empty queues, and this process as a worker.
+
+A test module asks for it with `pytest_plugins`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from celery import current_app
+from django.conf import settings
+
+from executions import leases
+from executions.leases import Worker
+from tests.integration.engine import QUEUES
+
+
+@pytest.fixture
+def broker() -> Iterator[redis.Redis]:
+    """The tests' own Valkey, with empty queues."""
+    client = redis.Redis.from_url(settings.REDIS_URL)
+    client.delete(*QUEUES)
+    yield client
+    client.delete(*QUEUES)
+    client.close()
+
+
+@pytest.fixture
+def broker_away(broker: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing be sent: where the broker was, nobody listens."""
+    monkeypatch.setattr(current_app.conf, "broker_write_url", "redis://127.0.0.1:1/0")
+    monkeypatch.setattr(current_app.amqp, "_producer_pool", None)
+
+
+@pytest.fixture
+def this_worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
+    """This process as a worker that beats when it is asked for its identity."""
+    worker = Worker(queues=["cpu", "io"])
+    monkeypatch.setattr(leases, "_current", worker)
+    return worker

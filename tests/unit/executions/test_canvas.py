@@ -1,0 +1,267 @@
+"""The canvas of what is left: windows, groups, queues, and how much it weighs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from celery import chord
+from celery.canvas import Signature
+
+from executions import canvas, signatures
+from executions.canvas import WINDOW
+from executions.plan import Plan, PlannedStep
+from executions.signatures import ADVANCE, JOIN, RUN_STEP
+from tests.unit.executions.plans import ADDRESS, chain_of, plan_of, step
+
+
+def cpu(planned: PlannedStep) -> str:
+    return "cpu"
+
+
+def by_key(planned: PlannedStep) -> str:
+    """Let steps whose key begins with `io` wait in the other pool."""
+    return "io" if planned.path.startswith("io") else "cpu"
+
+
+def compiled(plan: Plan, index: int = 0, **options: Any) -> Signature[Any]:
+    return canvas.from_block(plan, index, ADDRESS, cpu, **options)
+
+
+def links_of(sent: Signature[Any]) -> list[Signature[Any]]:
+    """List a chain's links; a single message is a chain of one."""
+    return list(getattr(sent, "tasks", None) or [sent])
+
+
+def places(sent: Signature[Any]) -> list[Any]:
+    """Say where each message leads: a step's path, or a block's index."""
+    return [
+        link.kwargs.get("path", link.kwargs.get("block")) for link in links_of(sent)
+    ]
+
+
+def group_of(size: int, **fields: Any) -> list[dict[str, Any]]:
+    return [step(f"m{n}", parallel_group="g", **fields) for n in range(size)]
+
+
+# --- windows ----------------------------------------------------------------------
+
+
+def test_a_long_chain_is_sent_in_windows_that_end_in_advance() -> None:
+    sent = compiled(chain_of(60))
+
+    assert places(sent) == [*(f"s{n}" for n in range(WINDOW)), WINDOW]
+    assert [link.task for link in links_of(sent)] == [RUN_STEP] * WINDOW + [ADVANCE]
+
+
+def test_the_last_window_ends_with_its_last_step() -> None:
+    sent = compiled(chain_of(60), 50)
+
+    assert places(sent) == [f"s{n}" for n in range(50, 60)]
+
+
+def test_a_chain_as_long_as_the_window_needs_no_advance() -> None:
+    assert places(compiled(chain_of(WINDOW))) == [f"s{n}" for n in range(WINDOW)]
+
+
+def test_a_chain_one_longer_than_the_window_advances_to_a_single_step() -> None:
+    plan = chain_of(WINDOW + 1)
+
+    assert places(compiled(plan))[-1] == WINDOW
+    assert places(compiled(plan, WINDOW)) == [f"s{WINDOW}"]
+
+
+def test_a_single_step_is_a_message_of_its_own() -> None:
+    sent = compiled(chain_of(1))
+
+    assert (sent.task, sent.kwargs["path"]) == (RUN_STEP, "s0")
+
+
+def test_the_canvas_of_a_later_block_begins_there() -> None:
+    assert places(compiled(chain_of(5), 3)) == ["s3", "s4"]
+
+
+@pytest.mark.parametrize("before", [1, 2, WINDOW])
+def test_a_group_cuts_the_window(before: int) -> None:
+    alone = [step(f"s{n}") for n in range(before)]
+    sent = compiled(plan_of(*alone, *group_of(2), step("after")))
+
+    assert places(sent) == [*(f"s{n}" for n in range(before)), before]
+    assert links_of(sent)[-1].task == ADVANCE
+
+
+def test_after_a_group_the_canvas_goes_on_as_a_chain() -> None:
+    sent = compiled(plan_of(*group_of(2), step("a"), step("b")), 1)
+
+    assert places(sent) == ["a", "b"]
+
+
+# --- groups -----------------------------------------------------------------------
+
+
+def test_a_group_is_a_chord_of_its_members_with_a_join() -> None:
+    sent = compiled(plan_of(*group_of(3), step("after")))
+
+    assert isinstance(sent, chord)
+    assert [member.kwargs["path"] for member in sent.tasks] == ["m0", "m1", "m2"]
+    assert sent.body.task == JOIN
+
+
+def test_the_joins_message_carries_nothing_but_its_place() -> None:
+    sent = compiled(plan_of(*group_of(3)))
+
+    assert sent.body.kwargs == ADDRESS.kwargs(block=0)
+    assert (sent.body.args, sent.body.immutable) == ((), True)
+    assert len(json.dumps(sent.body)) < 500
+
+
+def test_a_group_of_one_still_joins() -> None:
+    sent = compiled(plan_of(*group_of(1), step("after")))
+
+    assert [member.kwargs["path"] for member in sent.tasks] == ["m0"]
+    assert sent.body.task == JOIN
+
+
+def test_only_the_members_that_are_left_are_sent() -> None:
+    sent = compiled(plan_of(*group_of(4)), members={"m1", "m3"})
+
+    assert [member.kwargs["path"] for member in sent.tasks] == ["m1", "m3"]
+
+
+def test_a_group_with_nobody_left_only_joins() -> None:
+    sent = compiled(plan_of(*group_of(2), step("after")), members=set())
+
+    assert (sent.task, sent.kwargs["block"]) == (JOIN, 0)
+
+
+def test_members_of_another_block_are_passed_over() -> None:
+    sent = compiled(plan_of(*group_of(2), step("after")), members={"after"})
+
+    assert sent.task == JOIN
+
+
+def test_two_neighbouring_groups_are_sent_one_after_the_other() -> None:
+    plan = plan_of(
+        step("a", parallel_group="g"),
+        step("b", parallel_group="g"),
+        step("c", parallel_group="h"),
+    )
+
+    assert [m.kwargs["path"] for m in compiled(plan).tasks] == ["a", "b"]
+    assert [m.kwargs["path"] for m in compiled(plan, 1).tasks] == ["c"]
+
+
+# --- what messages carry -----------------------------------------------------------
+
+
+def test_each_step_goes_to_the_queue_of_its_pool() -> None:
+    plan = plan_of(step("cpu1"), step("io1"), step("cpu2"), step("x", timeout_ms=5))
+
+    sent = canvas.from_block(plan, 0, ADDRESS, by_key)
+
+    queues = [link.options["queue"] for link in links_of(sent)]
+    assert queues == ["cpu", "io", "cpu", "cpu"]
+
+
+def test_what_is_sent_again_goes_to_the_queues_that_are_served_first() -> None:
+    plan = plan_of(step("cpu1"), step("io1"), *group_of(2))
+
+    sent = canvas.from_block(plan, 0, ADDRESS, by_key, recovery=True)
+
+    queues = [link.options["queue"] for link in links_of(sent)]
+    assert queues == ["cpu.recovery", "io.recovery", "control"]
+
+
+def test_a_recovered_groups_members_go_to_the_queues_served_first() -> None:
+    sent = compiled(plan_of(*group_of(2)), recovery=True)
+
+    assert {m.options["queue"] for m in sent.tasks} == {"cpu.recovery"}
+
+
+def test_the_pool_is_the_same_for_what_is_sent_again() -> None:
+    for pool in ("cpu", "io"):
+        for recovery in (True, False):
+            queue = signatures.queue_of(pool, recovery=recovery)
+            assert signatures.pool_of_queue(queue) == pool
+
+
+def test_a_step_is_killed_only_well_after_its_own_time_limit() -> None:
+    sent = compiled(plan_of(step("slow", timeout_ms=90_000)))
+
+    assert sent.options["time_limit"] == 90 + signatures.HARD_LIMIT_GRACE_S
+
+
+def test_every_message_is_immutable_and_carries_ids_and_numbers_only() -> None:
+    plan = plan_of(
+        step("a", input_mapping={"secret": "canary"}, name="canary"),
+        *group_of(2, description="canary"),
+        step("b", output_mapping={"x": "canary"}),
+        input_schema={"title": "canary"},
+    )
+
+    messages = [
+        *links_of(compiled(plan)),
+        *compiled(plan, 1).tasks,
+        compiled(plan, 1).body,
+        *links_of(compiled(plan, 2)),
+    ]
+
+    assert "canary" not in json.dumps(messages)
+    for message in messages:
+        assert message.immutable
+        assert message.args == ()
+        assert message.kwargs.keys() <= {
+            "execution",
+            "version",
+            "epoch",
+            "path",
+            "block",
+        }
+        assert all(isinstance(value, str | int) for value in message.kwargs.values())
+
+
+def test_the_canvas_is_a_function_of_plan_and_place() -> None:
+    plan = plan_of(*(step(f"s{n}") for n in range(30)), *group_of(3))
+
+    for index in (0, 25, 30):
+        assert json.dumps(compiled(plan, index)) == json.dumps(compiled(plan, index))
+
+
+# --- how much it weighs ------------------------------------------------------------
+
+
+def test_message_bytes_grow_linearly_with_the_length_of_a_chain() -> None:
+    once, twice = total_bytes(chain_of(250)), total_bytes(chain_of(500))
+
+    assert 1.9 < twice / once < 2.1
+
+
+def test_no_message_of_a_chain_of_500_is_larger_than_a_window() -> None:
+    largest = max(message_sizes(chain_of(500)))
+
+    assert largest < 500 * (WINDOW + 2)
+
+
+def test_message_bytes_grow_linearly_with_the_size_of_a_group() -> None:
+    def weight(size: int) -> int:
+        sent = compiled(plan_of(*group_of(size)))
+        body = len(json.dumps(sent.body))
+        return sum(len(json.dumps(member)) + body for member in sent.tasks)
+
+    assert 1.9 < weight(400) / weight(200) < 2.1
+
+
+def total_bytes(plan: Plan) -> int:
+    return sum(message_sizes(plan))
+
+
+def message_sizes(plan: Plan) -> Iterator[int]:
+    """Weigh each message as it is sent: itself, and the rest of its chain."""
+    index: int | None = 0
+    while index is not None:
+        links = links_of(compiled(plan, index))
+        for place in range(len(links)):
+            yield len(json.dumps(links[place:]))
+        index = links[-1].kwargs.get("block")
