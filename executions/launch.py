@@ -92,7 +92,7 @@ class _Request:
         if self.key is None:
             return None
         mine = Execution.objects.filter(created_by=self.user, idempotency_key=self.key)
-        first = mine.first()
+        first: Execution | None = mine.first()
         if first is None:
             return None
         same = first.orchestration_id == self.orchestration.pk

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
+from tests.acceptance.sink import Sink
 from tests.acceptance.system import System
 
 
@@ -31,14 +32,26 @@ def database_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def sink() -> Iterator[Sink]:
+    sink = Sink()
+    sink.start()
+    yield sink
+    sink.stop()
+
+
+@pytest.fixture(scope="session")
 def system(
-    tmp_path_factory: pytest.TempPathFactory, database_url: str, traces: Path
+    tmp_path_factory: pytest.TempPathFactory,
+    database_url: str,
+    traces: Path,
+    sink: Sink,
 ) -> Iterator[System]:
     env = {
         **os.environ,
         "DATABASE_URL": database_url,
         "CORE_FUNCTION_MODULES": "tests.acceptance.work",
         "CORE_TEST_TRACES": str(traces),
+        "CORE_HTTP_ALLOWED_HOSTS": sink.address,
     }
     system = System(tmp_path_factory.mktemp("fleet"), env)
     try:
