@@ -8,6 +8,9 @@ from django.views.generic import RedirectView
 
 from config import probes
 
+admin.site.site_title = admin.site.site_header = "C.O.R.E. Orchestration"
+admin.site.index_title = "Roles, orchestrations and executions"
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs")),
     path("api/", include("config.api")),

@@ -5,6 +5,7 @@ from django.apps import AppConfig
 
 class CoreOrchestrationConfig(AppConfig):
     name = "core_orchestration"
+    verbose_name = "Orchestrations"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

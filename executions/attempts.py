@@ -9,11 +9,11 @@ they run in a thread of their own, which is left behind when it will not stop.
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import CancelledError, Future, InvalidStateError
+from concurrent.futures import CancelledError as FutureCancelled
+from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +23,7 @@ from typing import Any
 from executions.eventloop import current_loop
 from roles.runners import Result
 
+_AT_ONCE_S = 0.001
 _STUBBORN_S = 1.0  # how often code that swallows the interruption is told again
 
 
@@ -34,6 +35,14 @@ class AttemptStopped(BaseException):
     """The attempt is to end now: its step was cancelled, or its lease was lost."""
 
 
+class WorkQuit(Exception):
+    """The work tried to end its process or its task instead of returning."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> WorkQuit:
+        return cls(f"the work raised {type(error).__name__}: {error}")
+
+
 @dataclass(slots=True)
 class StopButton:
     """Ends an attempt from another thread; pressing it before the start counts."""
@@ -43,19 +52,18 @@ class StopButton:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def press(self) -> None:
+        """End the attempt; once it is over this reaches nobody any more."""
         with self._lock:
             self.pressed = True
-            actions = list(self._actions)
-        for action in actions:
-            action()
+            for action in self._actions:
+                action()
 
     def wire(self, action: Callable[[], object]) -> None:
         """Have `action` called when the button is pressed, or now if it was."""
         with self._lock:
             self._actions.append(action)
-            pressed = self.pressed
-        if pressed:
-            action()
+            if self.pressed:
+                action()
 
     def unwire(self) -> None:
         with self._lock:
@@ -88,8 +96,17 @@ def _await_on_loop(
     stop: StopButton,
 ) -> Result:
     async def work() -> Result:
-        made = call()
-        return await made if isinstance(made, Awaitable) else made
+        try:
+            made = call()
+            return await made if isinstance(made, Awaitable) else made
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise WorkQuit.of(error) from error
+        except (SystemExit, KeyboardInterrupt, FutureCancelled) as error:
+            # These would end the loop, and every other step with it.
+            raise WorkQuit.of(error) from error
 
     future = asyncio.run_coroutine_threadsafe(work(), current_loop())
     stop.wire(future.cancel)
@@ -108,8 +125,10 @@ def _call_in_thread(
         with suppress(InvalidStateError):  # nobody waits any more
             try:
                 result = call()
-            except BaseException as error:  # noqa: BLE001  (for the waiting thread)
+            except Exception as error:  # noqa: BLE001  (for the waiting thread)
                 future.set_exception(error)
+            except BaseException as error:  # noqa: BLE001
+                future.set_exception(WorkQuit.of(error))
             else:
                 future.set_result(result)
 
@@ -124,7 +143,9 @@ def _call_in_thread(
 def _outcome(future: Future[Result], *, timeout_s: float, stop: StopButton) -> Result:
     try:
         return future.result(timeout=max(timeout_s, 0))
-    except CancelledError:
+    except FutureCancelled as error:
+        if not future.cancelled():
+            raise WorkQuit.of(error) from error
         raise AttemptStopped if stop.pressed else AttemptTimedOut from None
     except FutureTimeout:
         if future.done():  # the work itself raised a TimeoutError
@@ -146,12 +167,15 @@ def _call_interruptibly(
     previous = signal.signal(signal.SIGALRM, ring)
     try:
         signal.setitimer(signal.ITIMER_REAL, max(timeout_s, 0.001), _STUBBORN_S)
-        stop.wire(lambda: os.kill(os.getpid(), signal.SIGALRM))
+        stop.wire(lambda: signal.setitimer(signal.ITIMER_REAL, _AT_ONCE_S, _STUBBORN_S))
         result: Result = call()
-        armed = False
-        return result
+        return result  # noqa: TRY300  (the alarm may ring up to here)
+    except (AttemptStopped, AttemptTimedOut, Exception):
+        raise
+    except BaseException as error:
+        raise WorkQuit.of(error) from error
     finally:
         armed = False
-        signal.setitimer(signal.ITIMER_REAL, 0)
         stop.unwire()
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)

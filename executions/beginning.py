@@ -17,9 +17,9 @@ from executions.database import fetch
 from executions.leases import this_worker
 from executions.lifecycle import Claim, NewRun
 from executions.patience import insist, insist_and_tell
-from executions.perform import Prepared
 from executions.plan import Plan, PlannedStep
 from executions.policy import Failure
+from executions.prepare import Prepared
 from executions.situation import Situation
 from executions.states import StepStatus
 

@@ -8,12 +8,13 @@ afterwards.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, LiteralString
 
 import psycopg
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, transaction
 from psycopg.types.json import Jsonb
 
 UNREACHABLE = (OperationalError, InterfaceError)
@@ -26,24 +27,33 @@ def fetch(sql: LiteralString, params: Mapping[str, Any]) -> list[tuple[Any, ...]
     Raises OperationalError or InterfaceError when the database cannot be reached or
     gave up; a broken connection is dropped, so that the next call makes a new one.
     """
+    with borrowed_connection(), connection.wrap_database_errors:
+        connection.ensure_connection()
+        with psycopg.Cursor(connection.connection) as cursor:
+            cursor.execute(sql, params)
+            return cursor.fetchall()
+
+
+@contextmanager
+def borrowed_connection() -> Iterator[None]:
+    """Drop the connection if it breaks, and return it if it belongs to a pool."""
     try:
-        with connection.wrap_database_errors:
-            connection.ensure_connection()
-            with psycopg.Cursor(connection.connection) as cursor:
-                cursor.execute(sql, params)
-                return cursor.fetchall()
+        yield
     except UNREACHABLE:
         if not connection.in_atomic_block:
             connection.close()
         raise
     finally:
-        give_back()
+        # A process without a pool keeps its own connection.
+        if settings.DB_POOL_SIZE and not connection.in_atomic_block:
+            connection.close()
 
 
-def give_back() -> None:
-    """Return a pooled connection; a process without a pool keeps its own."""
-    if settings.DB_POOL_SIZE and not connection.in_atomic_block:
-        connection.close()
+@contextmanager
+def one_transaction() -> Iterator[None]:
+    """Make several statements one transaction; a pooled connection goes back after."""
+    with borrowed_connection(), transaction.atomic():
+        yield
 
 
 def json_or_null(value: Any) -> Jsonb | None:

@@ -17,6 +17,8 @@ from uuid import UUID
 
 from celery import signature
 from django_celery_results.backends.database import DatabaseBackend
+from kombu.exceptions import OperationalError as BrokerError
+from redis.exceptions import RedisError
 
 from executions import pinned, situation
 from executions.database import UNREACHABLE
@@ -39,7 +41,13 @@ class RecordBackend(DatabaseBackend):  # type: ignore[misc]
         if body["task"] != JOIN:
             super().on_chord_part_return(request, state, result, **kwargs)
         elif self._all_settled(body["kwargs"]):
+            self._publish(body)
+
+    def _publish(self, body: dict[str, Any]) -> None:
+        try:
             signature(body, app=self.app).apply_async()
+        except (BrokerError, RedisError, OSError) as error:
+            log.warning("A join is sent later: %s", error)
 
     def _all_settled(self, address: dict[str, Any]) -> bool:
         try:

@@ -19,6 +19,7 @@ from executions.plan import roles_named
 from executions.signatures import Address
 from executions.states import ExecutionStatus
 from roles import snapshots
+from roles.schemas.values import same
 from roles.snapshots import RoleUnavailable
 
 if TYPE_CHECKING:
@@ -95,8 +96,8 @@ class _Request:
         first: Execution | None = mine.first()
         if first is None:
             return None
-        same = first.orchestration_id == self.orchestration.pk
-        if not same or first.input != self.input:
+        asked_before = first.orchestration_id == self.orchestration.pk
+        if not asked_before or not same(first.input, self.input):
             raise IdempotencyConflict(
                 f"The Idempotency-Key {self.key!r} belongs to execution {first.pk}, "
                 "of another orchestration or input; choose a new key."

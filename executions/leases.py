@@ -112,14 +112,22 @@ class Worker:
 
     def note_delivery(self, queue: str, published_at: float) -> None:
         """Remember the newest message's time: older ones of the queue are past."""
-        self._delivered[queue] = max(published_at, self._delivered.get(queue, 0.0))
+        with self._lock:
+            newest = max(published_at, self._delivered.get(queue, 0.0))
+            self._delivered = {**self._delivered, queue: newest}
 
     def _live(self) -> None:
         while not self._leaving.wait(_TICK_S):
-            if monotonic() - self._renewed >= settings.CORE_HEARTBEAT.total_seconds():
-                self._beat_or_complain()
-            self._give_up_lost_lease()
-            self._end_overdue()
+            try:
+                self._tick()
+            except Exception:
+                log.exception("The heartbeat goes on after a fault.")
+
+    def _tick(self) -> None:
+        if monotonic() - self._renewed >= settings.CORE_HEARTBEAT.total_seconds():
+            self._beat_or_complain()
+        self._give_up_lost_lease()
+        self._end_overdue()
 
     def _beat_or_complain(self) -> None:
         try:

@@ -1,8 +1,8 @@
 """
-Do one step: decide whether it runs and on what, run it, and say what it came to.
+Do a claimed step, and say what it came to.
 
-Knows no queue. Each function takes what was read (`Situation`) and the claim, and
-leaves all writing to `lifecycle`.
+Knows no queue, and leaves the recording of an outcome to its callers: only what ends
+an attempt from outside records it here.
 """
 
 from __future__ import annotations
@@ -10,19 +10,17 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from threading import current_thread, main_thread
 from time import monotonic
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 
 from core_orchestration.language import TemplateRenderError
 from core_orchestration.validation import storable_problems
-from executions import lifecycle, pinned, policy, situation
+from executions import lifecycle, policy, situation
 from executions.attempts import (
     AttemptStopped,
     AttemptTimedOut,
@@ -30,13 +28,12 @@ from executions.attempts import (
     run_attempt,
 )
 from executions.eventloop import replace_stuck_loop
-from executions.identity import step_run_id
 from executions.leases import Held, this_worker
-from executions.lifecycle import Claim, NewRun, Outcome
+from executions.lifecycle import Claim, Outcome
 from executions.patience import insist
-from executions.plan import Plan, PlannedStep, scope_of
+from executions.plan import Plan, PlannedStep
 from executions.policy import Failure, GiveUp, Retry
-from executions.signatures import Address
+from executions.prepare import role_of, unresolved
 from executions.situation import Situation
 from executions.states import StepStatus
 from roles.runners import (
@@ -56,15 +53,6 @@ _CLOCK_STEP_MS = 50  # the claim's own time may pass between deadline and readin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A step that is about to start: to run, to be skipped, or refused."""
-
-    run: NewRun
-    skip: bool = False
-    refusal: Failure | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """What an attempt came to: an outcome to record, and what policy makes of it."""
 
@@ -74,53 +62,6 @@ class Ended:
     @property
     def is_fatal(self) -> bool:
         return isinstance(self.verdict, GiveUp) and self.verdict.fatal
-
-
-def prepare(
-    address: Address, plan: Plan, planned: PlannedStep, known: Situation
-) -> Prepared:
-    """Evaluate the condition and render the input from what is known."""
-    step = planned.step
-    execution_id = UUID(address.execution)
-    run = NewRun(
-        id=step_run_id(execution_id, planned.path),
-        execution_id=execution_id,
-        epoch=address.epoch,
-        ordinal=planned.ordinal,
-        path=planned.path,
-        key=step.key,
-        role_name=role_of(planned, known).name,
-        worker=this_worker().identity(),
-        input=None,
-        timeout_ms=step.timeout_ms,
-    )
-    try:
-        scope = _scope_before(execution_id, plan, planned, known)
-        if planned.condition is not None and not planned.condition.holds(scope):
-            return Prepared(run=run, skip=True)
-        if planned.input is None:
-            given = situation.previous_output(execution_id, plan, planned.block, known)
-        else:
-            given = planned.input.render(scope)
-    except TemplateRenderError as error:
-        return Prepared(run=run, refusal=_unresolved(error, planned, "input_mapping"))
-    return Prepared(run=replace(run, input=given))
-
-
-def role_of(planned: PlannedStep, known: Situation) -> RoleSpec:
-    """Return the role that the execution pinned for a step."""
-    return pinned.role(known.role_pins[planned.role])
-
-
-def _scope_before(
-    execution_id: UUID, plan: Plan, planned: PlannedStep, known: Situation
-) -> Mapping[str, Any]:
-    context = known.context(plan, planned.before)
-    first = planned.block.index == 0
-    output = None
-    if planned.before.previous_output and not first:
-        output = situation.previous_output(execution_id, plan, planned.block, known)
-    return scope_of(context, output, first=first)
 
 
 def refuse(claim: Claim, planned: PlannedStep, failure: Failure) -> Ended:
@@ -161,7 +102,7 @@ def work(
             retry_after_s=error.retry_after_s,
         )
     except TemplateRenderError as error:
-        failure = _unresolved(error, planned, "output_mapping")
+        failure = unresolved(error, planned, "output_mapping")
     except Exception as error:  # noqa: BLE001  (whatever a function raises is its failure)
         step_log.info("Step %s raised", planned.path, exc_info=True)
         failure = Failure(
@@ -173,8 +114,8 @@ def work(
 
 
 def _run(claim: Claim, planned: PlannedStep, role: RoleSpec) -> Result:
-    schemas.check_input(role, claim.run.input)
     runner = runner_for(role.kind)
+    schemas.check_input(role, runner.given(role, claim.run.input))
     awaits = runner.pool(role) == "io"
     attempt = Attempt(
         execution_id=str(claim.run.execution_id),
@@ -310,14 +251,4 @@ def _timed_out(planned: PlannedStep) -> Failure:
         message=f"The attempt did not end within {planned.step.timeout_ms} ms.",
         retryable=True,
         timed_out=True,
-    )
-
-
-def _unresolved(
-    error: TemplateRenderError, planned: PlannedStep, field: str
-) -> Failure:
-    return Failure(
-        type="template_error",
-        message=f"In {field} of step {planned.step.key!r}: {error}",
-        retryable=False,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from core_orchestration import versions
-from executions.database import give_back
+from executions.database import borrowed_connection
 from executions.plan import Plan, compile_plan
 from roles import snapshots
 from roles.runners import RoleSpec
@@ -19,16 +19,12 @@ from roles.runners import RoleSpec
 @lru_cache(maxsize=256)
 def plan(version_id: str) -> Plan:
     """Return the plan of a version."""
-    try:
+    with borrowed_connection():
         return compile_plan(versions.load(version_id))
-    finally:
-        give_back()
 
 
 @lru_cache(maxsize=4096)
 def role(snapshot_id: str) -> RoleSpec:
     """Return a role as it was pinned."""
-    try:
+    with borrowed_connection():
         return snapshots.load(snapshot_id)
-    finally:
-        give_back()

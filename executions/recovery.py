@@ -16,7 +16,7 @@ from uuid import UUID
 import redis
 from django.conf import settings
 
-from executions import dispatch, lifecycle, passage, pinned, situation
+from executions import dispatch, lifecycle, passage, pinned, policy, situation
 from executions.announce import announce
 from executions.database import decoded, fetch
 from executions.lifecycle import NewRun
@@ -180,8 +180,9 @@ WHERE e.status IN ('pending', 'running')
     WHERE s.execution_id = e.id AND (
       s.finished_at >= least(%(past)s::timestamptz,
         clock_timestamp() - %(quiet)s * interval '1 second')
-      OR (s.status = 'retrying'
-        AND s.retry_at >= clock_timestamp() - %(quiet)s * interval '1 second')
+      OR (s.status = 'retrying' AND s.retry_at BETWEEN
+        clock_timestamp() - %(quiet)s * interval '1 second'
+        AND clock_timestamp() + %(held)s * interval '1 second')
       OR (s.status = 'running' AND EXISTS (
         SELECT 1 FROM executions_worker w
         WHERE w.id = s.worker AND w.lease_until > clock_timestamp()))
@@ -199,11 +200,13 @@ def resend_lost(broker: redis.Redis) -> int:
     neither in a queue nor with a live worker is lost.
     """
     past = _everything_before(broker)
-    params = {"quiet": _QUIET_S, "past": past, "batch": BATCH}
-    rows = fetch(_SUSPECTS, params)
-    for (execution_id,) in rows:
-        redispatch(execution_id)
-    return len(rows)
+    params = {
+        "quiet": _QUIET_S,
+        "past": past,
+        "batch": BATCH,
+        "held": policy.LONGEST_HELD_DELAY_S,
+    }
+    return sum(redispatch(row[0]) for row in fetch(_SUSPECTS, params))
 
 
 _DELIVERED: LiteralString = """
@@ -240,8 +243,8 @@ def redispatch(execution_id: UUID) -> bool:
     """
     Compile the canvas of what is left and send it under a new epoch.
 
-    Every message sent before is dead on arrival. False when somebody else moved
-    the execution meanwhile.
+    Every message sent before is dead on arrival. False when there is nothing to
+    send: steps wait for their timers, or somebody else moved the execution.
     """
     known = situation.read_all(execution_id)
     if known is None:
@@ -252,11 +255,14 @@ def redispatch(execution_id: UUID) -> bool:
     if block is None:
         passage.end(execution_id, address)
         return True
+    members = _unsettled(plan, block, known) - _with_a_timer(execution_id)
+    if not members:
+        lifecycle.leave(execution_id, epoch=known.epoch)
+        return False
     epoch = lifecycle.next_epoch(execution_id, epoch=known.epoch, block=block)
     if epoch is None:
         return False
     log.warning("Execution %s is sent again from block %s.", execution_id, block)
-    members = _unsettled(plan, block, known)
     fresh = Address(execution=address.execution, version=address.version, epoch=epoch)
     dispatch.send(
         plan, block, fresh, pins=known.role_pins, members=members, recovery=True
@@ -274,6 +280,17 @@ def _address(execution_id: UUID) -> tuple[Address, dict[str, str]]:
     version, epoch, pins = fetch(_ADDRESS, {"execution": execution_id})[0]
     address = Address(execution=str(execution_id), version=str(version), epoch=epoch)
     return address, decoded(pins)
+
+
+_WITH_A_TIMER: LiteralString = """
+SELECT s.path FROM executions_steprun s
+WHERE s.execution_id = %(execution)s AND s.status = 'retrying'
+  AND s.retry_at > clock_timestamp()
+"""
+
+
+def _with_a_timer(execution_id: UUID) -> set[str]:
+    return {row[0] for row in fetch(_WITH_A_TIMER, {"execution": execution_id})}
 
 
 def _unsettled(plan: Plan, block: int, known: Situation) -> set[str]:

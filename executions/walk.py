@@ -25,6 +25,7 @@ from executions.patience import insist, insist_and_tell
 from executions.perform import Ended
 from executions.plan import Plan, PlannedStep
 from executions.policy import Retry
+from executions.prepare import prepare, role_of
 from executions.signatures import Address
 from executions.situation import Situation
 from roles.runners import runner_for
@@ -117,7 +118,7 @@ class Walk:
             return NOWHERE
         begun: Claim | Standing | None = beginning.standing(self.plan, self.at, known)
         if begun is None:
-            prepared = perform.prepare(self.address, self.plan, self.at, known)
+            prepared = prepare(self.address, self.plan, self.at, known)
             begun = beginning.begin(prepared, self.plan, self.at, known)
         if begun is Standing.NOT_ITS_TURN:
             return NOWHERE
@@ -166,9 +167,7 @@ class Walk:
         self.at = coming = self.plan.of_block(following)[0]
         prepared = None
         if known.knows(coming.before):
-            prepared = insist(
-                lambda: perform.prepare(self.address, self.plan, coming, known)
-            )
+            prepared = insist(lambda: prepare(self.address, self.plan, coming, known))
         if prepared is None or prepared.skip or prepared.refusal:
             return None if self._settle(claim, ended) else NOWHERE
         run = prepared.run
@@ -192,7 +191,7 @@ class Walk:
         if following.is_group or monotonic() - self.started > WARM_S:
             return False
         coming = self.plan.of_block(following)[0]
-        role = perform.role_of(coming, known)
+        role = role_of(coming, known)
         return (
             coming.step.timeout_ms <= self.longest_ms
             and runner_for(role.kind).pool(role) == self.pool
@@ -200,11 +199,13 @@ class Walk:
 
     def _retry(self, claim: Claim, ended: Ended, retry: Retry) -> Passage:
         timer = retry.delay_s > policy.LONGEST_HELD_DELAY_S
-        recorded = insist(
+        recorded, repeated = insist_and_tell(
             lambda: lifecycle.schedule_retry(
                 claim, ended.outcome, delay_s=retry.delay_s, timer=timer
             )
         )
+        if repeated and not recorded:
+            recorded = insist(lambda: lifecycle.is_scheduled(claim))
         if recorded and not timer:
             raise ComeBack(claim.run.path, retry.delay_s)
         return NOWHERE

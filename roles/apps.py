@@ -7,6 +7,7 @@ from django.utils.module_loading import autodiscover_modules
 
 class RolesConfig(AppConfig):
     name = "roles"
+    verbose_name = "Roles and keys"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

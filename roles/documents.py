@@ -8,7 +8,7 @@ from typing import Any
 from roles.models import Role
 from roles.problems import Problem, child, did_you_mean, kind_of
 from roles.runners import RoleSpec, known_kinds, runner_for
-from roles.runners.schemas import schema_problems
+from roles.schemas import schema_problems
 from roles.storable import storable_problems
 
 MAX_NAME = 200
@@ -121,12 +121,7 @@ def _tools(value: Any, pointer: str) -> list[Problem]:
 
 
 def _schema(value: Any, pointer: str) -> list[Problem]:
-    if value is None:
-        return []
-    return [
-        Problem(place, "invalid_schema", detail)
-        for place, detail in schema_problems(value, pointer)
-    ]
+    return [] if value is None else schema_problems(value, pointer)
 
 
 def _of_type(type_: type) -> Callable[[Any, str], list[Problem]]:

@@ -7,8 +7,9 @@ a value found faulty is walked again to say where.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
 from math import isfinite
 from typing import Any
 
@@ -18,7 +19,9 @@ MAX_DEPTH = 50
 MAX_VALUES = 2_000_000
 MAX_SHOWN = 100
 MAX_BITS = 1_024
+_STRETCH = 1_000
 
+_TOO_DEEP = "This is nested too deeply; make the structure flatter."
 _TYPES = frozenset({dict, list, str, int, float, bool, type(None)})
 
 
@@ -95,39 +98,87 @@ def _is_countable(value: Any, max_depth: int) -> bool:
     return True
 
 
-def _faults(value: Any, pointer: str, depth_left: int) -> Iterator[Problem]:
+class _Levels:
+    """A value level by level, and the way back up from any place."""
+
+    def __init__(self, value: Any, max_depth: int) -> None:
+        self.levels = [[value]]
+        while self.levels[-1] and len(self.levels) <= max_depth:
+            self.levels.append(_below(self.levels[-1]))
+        self._ways: dict[int, tuple[list[int], list[int]]] = {}
+
+    def too_deep(self, depth: int) -> Iterator[int]:
+        """Yield the places of a level under which there is another one."""
+        level = self.levels[depth] if depth < len(self.levels) else []
+        for place, each in enumerate(level):
+            if isinstance(each, Mapping | list | tuple) and each:
+                yield place
+
+    def pointer(self, depth: int, place: int, root: str) -> str:
+        return child(root, *reversed(list(self._path(depth, place))))
+
+    def _path(self, depth: int, place: int) -> Iterator[str | int]:
+        """Name the way to a place of a level, the last part first."""
+        for above in reversed(range(depth)):
+            holders, ends = self._way(above)
+            nth = bisect_right(ends, place)
+            holder = self.levels[above][holders[nth]]
+            inside = place - ends[nth] + len(holder)
+            is_object = isinstance(holder, Mapping)
+            yield _shown(next(islice(holder, inside, None))) if is_object else inside
+            place = holders[nth]
+
+    def _way(self, depth: int) -> tuple[list[int], list[int]]:
+        """Return a level's containers and where in the next one each one ends."""
+        if depth not in self._ways:
+            level = self.levels[depth]
+            places = range(len(level))
+            holders = [i for i in places if isinstance(level[i], Mapping)]
+            holders += [i for i in places if isinstance(level[i], list | tuple)]
+            ends = list(accumulate(len(level[i]) for i in holders))
+            self._ways[depth] = holders, ends
+        return self._ways[depth]
+
+
+def _faults(value: Any, pointer: str, max_depth: int) -> Iterator[Problem]:
+    """Name what is too deep; then look closely at what is not clean."""
+    found = _Levels(value, max_depth)
+    for place in found.too_deep(max_depth):
+        yield Problem(found.pointer(max_depth, place, pointer), "too_deep", _TOO_DEEP)
+    for depth, level in enumerate(found.levels):
+        for place, each in _suspects(level):
+            for code, detail in _own_faults(each):
+                yield Problem(found.pointer(depth, place, pointer), code, detail)
+            for name, code, detail in _name_faults(each):
+                at = child(found.pointer(depth, place, pointer), _shown(name))
+                yield Problem(at, code, detail)
+
+
+def _suspects(level: list[Any]) -> Iterator[tuple[int, Any]]:
+    """Leave out the stretches of a level that are clean as a whole."""
+    for start in range(0, len(level), _STRETCH):
+        stretch = level[start : start + _STRETCH]
+        if not _is_clean_level(stretch):
+            yield from enumerate(stretch, start)
+
+
+def _own_faults(value: Any) -> Iterator[tuple[str, str]]:
     for fits, code, detail in _SCALARS:
         if fits(value):
-            yield Problem(pointer, code, detail)
+            yield code, detail
             return
-    if isinstance(value, Mapping | list | tuple):
-        if depth_left > 0:
-            yield from _faults_inside(value, pointer, depth_left - 1)
-        else:
-            detail = "This is nested too deeply; make the structure flatter."
-            yield Problem(pointer, "too_deep", detail)
-    elif not isinstance(value, str | int | float | None):
-        detail = f"A value of the type {type(value).__name__} is not JSON."
-        yield Problem(pointer, "not_json", detail)
+    if not isinstance(value, Mapping | list | tuple | str | int | float | None):
+        yield "not_json", f"A value of the type {type(value).__name__} is not JSON."
 
 
-def _faults_inside(value: Any, pointer: str, depth_left: int) -> Iterator[Problem]:
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from _name_faults(name, pointer)
-            yield from _faults(item, child(pointer, _shown(name)), depth_left)
-    else:
-        for place, item in enumerate(value):
-            yield from _faults(item, child(pointer, place), depth_left)
-
-
-def _name_faults(name: Any, pointer: str) -> Iterator[Problem]:
-    if not isinstance(name, str):
-        detail = f"The names of an object must be text, not {type(name).__name__}."
-        yield Problem(child(pointer, _shown(name)), "not_json", detail)
-    elif not _is_clean_text(name):
-        detail = "A name cannot hold NUL or half a surrogate pair."
-        yield Problem(child(pointer, _shown(name)), "invalid_text", detail)
+def _name_faults(value: Any) -> Iterator[tuple[Any, str, str]]:
+    for name in value if isinstance(value, Mapping) else ():
+        if not isinstance(name, str):
+            kind = type(name).__name__
+            yield name, "not_json", f"The names of an object must be text, not {kind}."
+        elif not _is_clean_text(name):
+            detail = "A name cannot hold NUL or half a surrogate pair."
+            yield name, "invalid_text", detail
 
 
 def _shown(name: Any) -> str:
@@ -169,6 +220,3 @@ _SCALARS: tuple[tuple[Callable[[Any], bool], str, str], ...] = (
         "The number has more digits than can be kept; send it as text.",
     ),
 )
-
-
-storage_problems = storable_problems

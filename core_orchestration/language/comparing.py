@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from roles.problems import kind_of
+from roles.schemas.patterns import PatternError, searcher
 
-from .patterns import PatternError, searcher
 from .values import comparable, contains, is_list, is_number, same
 
 Compare = Callable[[Any, Any], bool]

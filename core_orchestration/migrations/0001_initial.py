@@ -10,97 +10,223 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('roles', '0001_initial'),
+        ("roles", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Orchestration',
+            name="Orchestration",
             fields=[
-                ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=200)),
-                ('description', models.TextField(blank=True, default='')),
-                ('tags', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=100), blank=True, default=list, size=None)),
-                ('is_active', models.BooleanField(default=True)),
-                ('input_schema', models.JSONField(blank=True, null=True)),
-                ('timeout_ms', models.PositiveBigIntegerField(blank=True, null=True)),
-                ('output', models.JSONField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('archived_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('created_by', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid_utils.compat.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("name", models.CharField(max_length=200)),
+                ("description", models.TextField(blank=True, default="")),
+                (
+                    "tags",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=100),
+                        blank=True,
+                        default=list,
+                        size=None,
+                    ),
+                ),
+                ("is_active", models.BooleanField(default=True)),
+                ("input_schema", models.JSONField(blank=True, null=True)),
+                ("timeout_ms", models.PositiveBigIntegerField(blank=True, null=True)),
+                ("output", models.JSONField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "archived_at",
+                    models.DateTimeField(blank=True, editable=False, null=True),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ('name', 'id'),
+                "ordering": ("name", "id"),
             },
         ),
         migrations.CreateModel(
-            name='OrchestrationVersion',
+            name="OrchestrationVersion",
             fields=[
-                ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('number', models.PositiveIntegerField()),
-                ('definition', models.JSONField()),
-                ('digest', models.CharField(max_length=64)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('orchestration', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='versions', to='core_orchestration.orchestration')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid_utils.compat.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("definition", models.JSONField()),
+                ("digest", models.CharField(max_length=64)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "orchestration",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="versions",
+                        to="core_orchestration.orchestration",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('orchestration', '-number'),
+                "ordering": ("orchestration", "-number"),
             },
         ),
         migrations.AddField(
-            model_name='orchestration',
-            name='published',
-            field=models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='core_orchestration.orchestrationversion'),
+            model_name="orchestration",
+            name="published",
+            field=models.ForeignKey(
+                blank=True,
+                editable=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="core_orchestration.orchestrationversion",
+            ),
         ),
         migrations.CreateModel(
-            name='OrchestrationStep',
+            name="OrchestrationStep",
             fields=[
-                ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('key', models.CharField(max_length=64)),
-                ('name', models.CharField(max_length=200)),
-                ('description', models.TextField(blank=True, default='')),
-                ('order', models.IntegerField(default=0)),
-                ('step_type', models.CharField(default='sequential', max_length=40)),
-                ('role_name', models.CharField(blank=True, max_length=200, null=True)),
-                ('parallel_group', models.CharField(blank=True, max_length=64, null=True)),
-                ('condition', models.JSONField(blank=True, null=True)),
-                ('input_mapping', models.JSONField(blank=True, null=True)),
-                ('output_mapping', models.JSONField(blank=True, null=True)),
-                ('max_retries', models.PositiveIntegerField(default=0)),
-                ('retry_delay_ms', models.PositiveBigIntegerField(default=1000)),
-                ('retry_backoff', models.FloatField(default=1.0)),
-                ('retry_max_delay_ms', models.PositiveBigIntegerField(default=600000)),
-                ('retry_jitter', models.BooleanField(default=False)),
-                ('timeout_ms', models.PositiveBigIntegerField(default=300000)),
-                ('on_error', models.CharField(choices=[('fail', 'fail'), ('continue', 'continue')], default='fail', max_length=10)),
-                ('config', models.JSONField(blank=True, default=dict)),
-                ('orchestration', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='step_rows', to='core_orchestration.orchestration')),
-                ('parent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='body', to='core_orchestration.orchestrationstep')),
-                ('role', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='steps', to='roles.role')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid_utils.compat.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("key", models.CharField(max_length=64)),
+                ("name", models.CharField(max_length=200)),
+                ("description", models.TextField(blank=True, default="")),
+                ("order", models.IntegerField(default=0)),
+                ("step_type", models.CharField(default="sequential", max_length=40)),
+                ("role_name", models.CharField(blank=True, max_length=200, null=True)),
+                (
+                    "parallel_group",
+                    models.CharField(blank=True, max_length=64, null=True),
+                ),
+                ("condition", models.JSONField(blank=True, null=True)),
+                ("input_mapping", models.JSONField(blank=True, null=True)),
+                ("output_mapping", models.JSONField(blank=True, null=True)),
+                ("max_retries", models.PositiveIntegerField(default=0)),
+                ("retry_delay_ms", models.PositiveBigIntegerField(default=1000)),
+                ("retry_backoff", models.FloatField(default=1.0)),
+                ("retry_max_delay_ms", models.PositiveBigIntegerField(default=600000)),
+                ("retry_jitter", models.BooleanField(default=False)),
+                ("timeout_ms", models.PositiveBigIntegerField(default=300000)),
+                (
+                    "on_error",
+                    models.CharField(
+                        choices=[("fail", "fail"), ("continue", "continue")],
+                        default="fail",
+                        max_length=10,
+                    ),
+                ),
+                ("config", models.JSONField(blank=True, default=dict)),
+                (
+                    "orchestration",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="step_rows",
+                        to="core_orchestration.orchestration",
+                    ),
+                ),
+                (
+                    "parent",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="body",
+                        to="core_orchestration.orchestrationstep",
+                    ),
+                ),
+                (
+                    "role",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="steps",
+                        to="roles.role",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('order', 'id'),
-                'indexes': [models.Index(condition=models.Q(('role_name__isnull', False)), fields=['role_name'], name='step_by_role_name')],
-                'constraints': [models.UniqueConstraint(fields=('orchestration', 'key'), name='step_key_unique_in_orchestration'), models.CheckConstraint(condition=models.Q(('on_error__in', ['fail', 'continue'])), name='step_on_error')],
+                "ordering": ("order", "id"),
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("role_name__isnull", False)),
+                        fields=["role_name"],
+                        name="step_by_role_name",
+                    )
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("orchestration", "key"),
+                        name="step_key_unique_in_orchestration",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("on_error__in", ["fail", "continue"])),
+                        name="step_on_error",
+                    ),
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='orchestrationversion',
-            constraint=models.UniqueConstraint(fields=('orchestration', 'number'), name='version_number_unique'),
+            model_name="orchestrationversion",
+            constraint=models.UniqueConstraint(
+                fields=("orchestration", "number"), name="version_number_unique"
+            ),
         ),
         migrations.AddIndex(
-            model_name='orchestration',
-            index=django.contrib.postgres.indexes.GinIndex(fields=['tags'], name='orchestration_tags'),
+            model_name="orchestration",
+            index=django.contrib.postgres.indexes.GinIndex(
+                fields=["tags"], name="orchestration_tags"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='orchestration',
-            constraint=models.UniqueConstraint(condition=models.Q(('archived_at', None)), fields=('name',), name='orchestration_name_unique_unless_archived', violation_error_message='An orchestration of this name exists.'),
+            model_name="orchestration",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("archived_at", None)),
+                fields=("name",),
+                name="orchestration_name_unique_unless_archived",
+                violation_error_message="An orchestration of this name exists.",
+            ),
         ),
     ]

@@ -7,12 +7,12 @@ validate(document, RoleDirectory.of({role_id: role_name}))  # -> list[Problem]
 from __future__ import annotations
 
 from roles.problems import Problem
+from roles.schemas import schema_problems
 from roles.storable import storable_problems
 
 from .directory import RoleDirectory
 from .document import MAX_STEPS, validate
-from .fitting import check_input
-from .schemas import schema_problems
+from .inputs import check_input
 from .steps import SUPPORTED
 
 __all__ = [

@@ -8,12 +8,12 @@ from typing import Any
 
 from core_orchestration.definition import step_keys, walk
 from roles.problems import Problem, child, kind_of
+from roles.schemas import schema_problems
 from roles.storable import MAX_DEPTH, storable_problems
 
 from .directory import RoleDirectory
 from .references import check_references
 from .report import Report
-from .schemas import schema_problems
 from .sequence import check_groups, check_names
 from .shapes import (
     Field,

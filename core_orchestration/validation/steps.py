@@ -40,7 +40,7 @@ FIELDS: Mapping[str, Field] = {
     "step_type": Field(rule=text(100)),
     "role_id": Field(rule=text(100), nullable=True),
     "role_name": Field(rule=text(200), nullable=True),
-    "parallel_group": Field(rule=text(100), nullable=True),
+    "parallel_group": Field(rule=text(64), nullable=True),
     "condition": Field(rule=mapping, nullable=True),
     "input_mapping": Field(rule=anything, nullable=True),
     "output_mapping": Field(rule=mapping, nullable=True),

@@ -15,6 +15,7 @@ from executions.lifecycle.outcomes import (
     Settled,
     give_up_crashed,
     is_recorded,
+    is_scheduled,
     return_lost,
     schedule_retry,
     settle,
@@ -22,7 +23,7 @@ from executions.lifecycle.outcomes import (
     settle_and_complete,
     settle_and_fail,
 )
-from executions.lifecycle.passages import advance, create, next_epoch
+from executions.lifecycle.passages import advance, create, leave, next_epoch
 
 __all__ = [
     "Claim",
@@ -38,6 +39,8 @@ __all__ = [
     "fail",
     "give_up_crashed",
     "is_recorded",
+    "is_scheduled",
+    "leave",
     "next_epoch",
     "return_lost",
     "schedule_retry",

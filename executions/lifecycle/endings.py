@@ -5,18 +5,15 @@ from __future__ import annotations
 from typing import Any, LiteralString
 from uuid import UUID
 
-from executions.database import fetch, json_or_null
+from executions.database import fetch, json_or_null, one_transaction
+from executions.lifecycle.locking import lock_execution
 
 _END: LiteralString = """
-WITH e AS MATERIALIZED (
-  SELECT x.id FROM executions_execution x
-  WHERE x.id = %(execution)s AND {guard}
-  FOR NO KEY UPDATE OF x),
-ended AS (
+WITH ended AS (
   UPDATE executions_execution x
   SET status = %(status)s, output = %(output)s::jsonb, error = %(error)s::jsonb,
     finished_at = clock_timestamp(), wake_at = NULL
-  FROM e WHERE x.id = e.id
+  WHERE x.id = %(execution)s AND {guard}
   RETURNING x.id),
 stopped AS (
   UPDATE executions_steprun s
@@ -88,7 +85,7 @@ def _end(
     error: dict[str, Any] | None = None,
     data: dict[str, Any] | None = None,
 ) -> bool:
-    params = {
+    params: dict[str, Any] = {
         "execution": execution_id,
         "status": status,
         "epoch": epoch,
@@ -96,4 +93,6 @@ def _end(
         "error": json_or_null(error),
         "data": json_or_null(data),
     }
-    return bool(fetch(sql, params))
+    with one_transaction():
+        lock_execution(execution_id)
+        return bool(fetch(sql, params))

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import Any, LiteralString
 from uuid import UUID
 
-from executions.database import fetch, json_or_null
+from executions.database import fetch, json_or_null, one_transaction
 from executions.lifecycle.claims import Claim, NewRun
+from executions.lifecycle.locking import lock_execution, lock_execution_of
 from executions.states import StepStatus
 
 
@@ -59,12 +60,7 @@ _TOLD: LiteralString = """
 
 _SETTLE: LiteralString = f"""
 WITH {_DONE.format(held="")},
-told AS (INSERT INTO executions_event (execution_id, type, path, data) {_TOLD}),
-woken AS (
-  UPDATE executions_execution x
-  SET wake_at = least(coalesce(x.wake_at, 'infinity'), clock_timestamp())
-  FROM done WHERE x.id = %(execution)s AND %(wake)s
-  RETURNING x.id)
+told AS (INSERT INTO executions_event (execution_id, type, path, data) {_TOLD})
 SELECT id FROM done
 """
 
@@ -140,8 +136,14 @@ def settle(claim: Claim, outcome: Outcome, *, wake: bool = False) -> bool:
     `wake` asks the reconciler to go on with the execution: for those who settle a
     step from outside of its canvas.
     """
-    params = _params(claim, outcome) | {"wake": wake}
-    return bool(fetch(_SETTLE, params))
+    if not wake:
+        return bool(fetch(_SETTLE, _params(claim, outcome)))
+    with one_transaction():
+        lock_execution(claim.run.execution_id)
+        recorded = bool(fetch(_SETTLE, _params(claim, outcome)))
+        if recorded:
+            wake_execution(claim.run.execution_id)
+        return recorded
 
 
 def settle_and_claim(claim: Claim, outcome: Outcome, following: NewRun) -> Settled:
@@ -166,7 +168,9 @@ def settle_and_fail(claim: Claim, outcome: Outcome) -> bool:
     """Record a failure that ends the execution; what else was under way is cut."""
     reason = {"step_key": claim.run.key, **(outcome.error or {})}
     params = _params(claim, outcome) | {"reason": json_or_null(reason)}
-    return bool(fetch(_SETTLE_AND_FAIL, params))
+    with one_transaction():
+        lock_execution(claim.run.execution_id)
+        return bool(fetch(_SETTLE_AND_FAIL, params))
 
 
 _IS_RECORDED: LiteralString = """
@@ -181,6 +185,20 @@ def is_recorded(claim: Claim) -> bool:
     return bool(fetch(_IS_RECORDED, {"id": claim.run.id, "fence": claim.fence}))
 
 
+_WAKE: LiteralString = """
+UPDATE executions_execution x
+SET wake_at = least(coalesce(x.wake_at, 'infinity'),
+  coalesce(%(at)s::timestamptz, clock_timestamp()))
+WHERE x.id = %(execution)s AND x.status IN ('pending', 'running')
+RETURNING x.id
+"""
+
+
+def wake_execution(execution_id: UUID, *, at: datetime | None = None) -> None:
+    """Have the reconciler look at an execution, at a time or as soon as it can."""
+    fetch(_WAKE, {"execution": execution_id, "at": at})
+
+
 _SCHEDULE_RETRY: LiteralString = """
 WITH done AS (
   UPDATE executions_steprun s SET
@@ -192,13 +210,8 @@ WITH done AS (
 told AS (
   INSERT INTO executions_event (execution_id, type, path, data)
   SELECT %(execution)s, 'step.retrying', %(path)s,
-    %(error)s::jsonb || jsonb_build_object('retry_at', done.retry_at) FROM done),
-timer AS (
-  UPDATE executions_execution x
-  SET wake_at = least(coalesce(x.wake_at, 'infinity'), done.retry_at)
-  FROM done WHERE x.id = %(execution)s AND %(timer)s
-  RETURNING x.id)
-SELECT id FROM done
+    %(error)s::jsonb || jsonb_build_object('retry_at', done.retry_at) FROM done)
+SELECT retry_at FROM done
 """
 
 
@@ -211,8 +224,26 @@ def schedule_retry(
     `timer` leaves the waking to the reconciler; without it the caller's message
     carries the delay.
     """
-    params = _params(claim, outcome) | {"delay_s": delay_s, "timer": timer}
-    return bool(fetch(_SCHEDULE_RETRY, params))
+    params = _params(claim, outcome) | {"delay_s": delay_s}
+    if not timer:
+        return bool(fetch(_SCHEDULE_RETRY, params))
+    with one_transaction():
+        lock_execution(claim.run.execution_id)
+        rows = fetch(_SCHEDULE_RETRY, params)
+        for (retry_at,) in rows:
+            wake_execution(claim.run.execution_id, at=retry_at)
+        return bool(rows)
+
+
+_IS_SCHEDULED: LiteralString = """
+SELECT s.id FROM executions_steprun s
+WHERE s.id = %(id)s AND s.fence = %(fence)s AND s.status = 'retrying'
+"""
+
+
+def is_scheduled(claim: Claim) -> bool:
+    """Tell whether this attempt's retry stands, after a reply that was lost."""
+    return bool(fetch(_IS_SCHEDULED, {"id": claim.run.id, "fence": claim.fence}))
 
 
 # A run is lost when its worker's lease has ended: nobody is left to report on it.
@@ -232,12 +263,7 @@ WITH lost AS (
   RETURNING s.id, s.execution_id, s.path, s.error),
 told AS (
   INSERT INTO executions_event (execution_id, type, path, data)
-  SELECT execution_id, 'step.retrying', path, error FROM lost),
-timer AS (
-  UPDATE executions_execution x
-  SET wake_at = least(coalesce(x.wake_at, 'infinity'), clock_timestamp())
-  FROM lost WHERE x.id = lost.execution_id AND %(wake)s
-  RETURNING x.id)
+  SELECT execution_id, 'step.retrying', path, error FROM lost)
 SELECT id FROM lost
 """
 
@@ -249,8 +275,13 @@ def return_lost(step_run_id: UUID, *, max_crashes: int, wake: bool) -> bool:
     `wake` has the reconciler send it again. False when its worker is alive after
     all, or the step has crashed too often.
     """
-    params = {"id": step_run_id, "max_crashes": max_crashes, "wake": wake}
-    return bool(fetch(_RETURN_LOST, params))
+    params = {"id": step_run_id, "max_crashes": max_crashes}
+    with one_transaction():
+        execution_id = lock_execution_of(step_run_id)
+        returned = bool(fetch(_RETURN_LOST, params))
+        if returned and wake and execution_id:
+            wake_execution(execution_id)
+        return returned
 
 
 _TAKE_CRASHED: LiteralString = f"""

@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import LiteralString
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
+
 from executions.database import decoded, fetch, json_or_null
 from executions.models import Execution
 
@@ -42,7 +44,7 @@ def create(execution: Execution, *, timeout_ms: int | None) -> bool:
             "orchestration": execution.orchestration_id,
             "version": execution.version_id,
             "pins": json_or_null(execution.role_pins),
-            "input": json_or_null(execution.input),
+            "input": Jsonb(execution.input),
             "idempotency_key": execution.idempotency_key,
             "created_by": execution.created_by_id,
             "timeout": timeout,
@@ -74,10 +76,23 @@ def advance(execution_id: UUID, *, epoch: int, block: int) -> dict[str, str] | N
     return None
 
 
+_LEAVE: LiteralString = """
+UPDATE executions_execution
+SET dispatched_at = clock_timestamp(), resends = resends + 1
+WHERE id = %(execution)s AND epoch = %(epoch)s
+RETURNING id
+"""
+
+
+def leave(execution_id: UUID, *, epoch: int) -> bool:
+    """Note that an execution was looked at and waits for nothing but its timers."""
+    return bool(fetch(_LEAVE, {"execution": execution_id, "epoch": epoch}))
+
+
 _NEXT_EPOCH: LiteralString = """
 UPDATE executions_execution
 SET epoch = epoch + 1, cursor = %(block)s, dispatched_at = clock_timestamp(),
-  resends = resends + 1, wake_at = deadline_at
+  resends = resends + 1
 WHERE id = %(execution)s AND epoch = %(epoch)s AND status IN ('pending', 'running')
 RETURNING epoch
 """

@@ -12,7 +12,7 @@ from django.forms.fields import InvalidJSONInput
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from roles.storable import storage_problems
+from roles.storable import storable_problems
 
 MAX_SHOWN = 20_000  # characters of one value on a page
 
@@ -67,7 +67,7 @@ class ReadableJSONField(forms.JSONField):
 
     def to_python(self, value: Any) -> Any:
         found = super().to_python(value)
-        if problems := storage_problems(found):
+        if problems := storable_problems(found):
             raise ValidationError(
                 [_placed(each.pointer, each.detail) for each in problems]
             )

@@ -86,7 +86,7 @@ class Runner(ABC):
     def run(
         self,
         role: RoleSpec,
-        input: Any,
+        input: Any,  # noqa: A002  (the contract's own word)
         attempt: Attempt,
     ) -> Result | Awaitable[Result]:
         """
@@ -97,6 +97,10 @@ class Runner(ABC):
         Raises RunnerError for a classified failure; any other exception counts
         as a failure worth another attempt.
         """
+
+    def given(self, role: RoleSpec, input: Any) -> Any:  # noqa: A002
+        """Return what the work will be done on: the role's `input_schema` is for it."""
+        return input
 
     def pool(self, role: RoleSpec) -> Pool:
         """Name the pool for this role: `io` for work that awaits, else `cpu`."""

@@ -29,7 +29,7 @@ class FunctionRunner(Runner):
     ) -> Result | Awaitable[Result]:
         """Call the function with the input, completed by the fixed arguments."""
         entry = _entry(role)
-        given = with_arguments(input, role.config.get("arguments") or {})
+        given = self.given(role, input)
         context = _context(attempt)
         if entry.is_async:
             return _await(entry.invoke(given, context))
@@ -40,6 +40,10 @@ class FunctionRunner(Runner):
         if inspect.isawaitable(output):  # a sync wrapper around an async function
             return _await(output)
         return Result(output=to_json(output))
+
+    def given(self, role: RoleSpec, input: Any) -> Any:  # noqa: A002
+        """Complete the input with the fixed arguments."""
+        return with_arguments(input, role.config.get("arguments") or {})
 
     def pool(self, role: RoleSpec) -> Pool:
         """Async functions share an event loop; the others get a process each."""

@@ -40,6 +40,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def step(name: str, role: str, **fields: Any) -> dict[str, Any]:
+    """Write a step as a client does."""
+    return {"name": name, "role_name": role, **fields}
+
+
 class System:
     """One fleet on the session's servers, and a client with a key to it."""
 

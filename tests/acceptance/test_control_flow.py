@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from tests.acceptance.system import System, logs_by_key
+from tests.acceptance.system import System, logs_by_key, step
 
 pytestmark = pytest.mark.acceptance
-
-
-def step(name: str, role: str, **fields: Any) -> dict[str, Any]:
-    return {"name": name, "role_name": role, **fields}
 
 
 @pytest.fixture(scope="module")
@@ -204,3 +198,14 @@ def test_steps_of_both_pools_alternate(system: System, same: str) -> None:
     ]
 
     assert system.run(*steps)["status"] == "completed"
+
+
+def test_a_role_may_be_named_by_its_id(system: System) -> None:
+    body = {"name": "By id", "kind": "function", "config": {"function": "text.upper"}}
+    role = system.post("roles/", body, status=201)
+
+    ended = system.run(
+        {"name": "say", "role_id": role["id"].upper(), "input_mapping": {"text": "hi"}}
+    )
+
+    assert logs_by_key(ended)["say"]["output"] == "HI"

@@ -6,17 +6,12 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.acceptance.system import System, logs_by_key, until
+from tests.acceptance.system import System, logs_by_key, step, until
 
 pytestmark = pytest.mark.acceptance
-
-
-def step(name: str, role: str, **fields: Any) -> dict[str, Any]:
-    return {"name": name, "role_name": role, **fields}
 
 
 def keys_of(path: Path) -> set[str]:

@@ -7,13 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.system import System, logs_by_key
+from tests.acceptance.system import System, logs_by_key, step
 
 pytestmark = pytest.mark.acceptance
-
-
-def step(name: str, role: str, **fields: Any) -> dict[str, Any]:
-    return {"name": name, "role_name": role, **fields}
 
 
 @pytest.fixture

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.acceptance.system import System, logs_by_key
+from tests.acceptance.system import System, logs_by_key, step
 
 pytestmark = pytest.mark.acceptance
-
-
-def step(name: str, role: str, **fields: Any) -> dict[str, Any]:
-    return {"name": name, "role_name": role, **fields}
 
 
 @pytest.fixture(scope="module")

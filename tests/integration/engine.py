@@ -17,6 +17,8 @@ from uuid import UUID, uuid4
 
 import pytest
 import redis
+from celery import current_app
+from celery.app.trace import build_tracer
 from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
@@ -35,7 +37,7 @@ from roles.models import Role
 
 T = TypeVar("T")
 QUEUES = ("cpu.recovery", "io.recovery", "control", "cpu", "io")
-PATIENCE_S = 30.0
+PATIENCE_S = 10.0
 _numbers = itertools.count(1)
 
 DONE = Outcome(status=StepStatus.COMPLETED, output={"n": 1})
@@ -174,9 +176,7 @@ def age(execution: Execution, seconds: float, **fields: Any) -> None:
 
 def address_of(execution: Execution) -> Address:
     now = now_of(execution)
-    return Address(
-        execution=str(now.pk), version=str(now.version_id), epoch=now.epoch
-    )
+    return Address(execution=str(now.pk), version=str(now.version_id), epoch=now.epoch)
 
 
 def plan_of(execution: Execution) -> Plan:
@@ -204,7 +204,7 @@ class Message:
 
 
 def place_of(kwargs: dict[str, Any]) -> str | int:
-    return kwargs["path"] if "path" in kwargs else kwargs["block"]
+    return str(kwargs["path"]) if "path" in kwargs else int(kwargs["block"])
 
 
 def messages(broker: redis.Redis, *queues: str) -> list[Message]:
@@ -216,7 +216,7 @@ def messages(broker: redis.Redis, *queues: str) -> list[Message]:
     ]
 
 
-def _message(queue: str, raw: bytes) -> Message:
+def _message(queue: str, raw: bytes | str) -> Message:
     envelope = json.loads(raw)
     _, kwargs, embedded = json.loads(base64.b64decode(envelope["body"]))
     return Message(
@@ -227,6 +227,52 @@ def _message(queue: str, raw: bytes) -> Message:
         chord=embedded["chord"],
         headers=envelope["headers"],
     )
+
+
+def take(broker: redis.Redis) -> Message | None:
+    """Take the next message, as a worker of all queues would."""
+    for queue in QUEUES:
+        raw = broker.rpop(queue)
+        if isinstance(raw, bytes):
+            return _message(queue, raw)
+    return None
+
+
+def deliver(message: Message, **changes: Any) -> str:
+    """
+    Do with a message what a worker does, here and now, and say how that ended.
+
+    This is Celery's own tracer: it also sends the chain's next link, returns the
+    part of a chord, and publishes retries.
+    """
+    task = current_app.tasks[message.task]
+    kwargs = {**message.kwargs, **changes}
+    request = {
+        **message.headers,
+        "args": [],
+        "kwargs": kwargs,
+        "callbacks": None,
+        "errbacks": None,
+        "chain": list(message.chain),
+        "chord": message.chord,
+        "delivery_info": {"exchange": "", "routing_key": message.queue},
+        "called_directly": False,
+        "is_eager": False,
+    }
+    trace = build_tracer(task.name, task, app=current_app)
+    _, info, _, _ = trace(message.headers["id"], [], kwargs, request)
+    return str(info.state) if info else "SUCCESS"
+
+
+def deliver_all(broker: redis.Redis, *, times: int = 1) -> list[tuple[str, str | int]]:
+    """Deliver what there is until nothing is left; say what came in which order."""
+    delivered: list[tuple[str, str | int]] = []
+    while message := take(broker):
+        delivered.append((message.queue, message.place))
+        assert len(delivered) < 500, "the canvas goes round in circles"
+        for _ in range(times):
+            assert deliver(message) in ("SUCCESS", "RETRY")
+    return delivered
 
 
 # --- many at once, and databases that go away ----------------------------------------
@@ -269,7 +315,8 @@ def lose_reply(
     It is the first statement of `module` with these words; returns a list that
     gets a line for each reply that was lost.
     """
-    fetch, lost = module.fetch, []
+    fetch = module.fetch
+    lost: list[str] = []
 
     def losing(sql: str, params: Any) -> Any:
         rows = fetch(sql, params)
@@ -289,3 +336,14 @@ def until(met: Callable[[], Any], what: str) -> Any:
         assert monotonic() < deadline, f"{what} did not happen"
         pause.wait(0.01)
     return value
+
+
+def waiting_for_locks(number: int) -> None:
+    """Wait until so many other connections wait for a lock."""
+
+    def waiting() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted")
+            return bool(cursor.fetchone() == (number,))
+
+    until(waiting, f"{number} waiting connections")

@@ -138,6 +138,7 @@ def test_required_fields_of_the_orchestration(field: str) -> None:
         ({"step_type": "sequental"}, ("/step_type", "unknown_step_type")),
         ({"parallel_group": 1}, ("/parallel_group", "wrong_type")),
         ({"parallel_group": ""}, ("/parallel_group", "blank")),
+        ({"parallel_group": "g" * 65}, ("/parallel_group", "too_long")),
         ({"condition": []}, ("/condition", "wrong_type")),
         ({"condition": {}}, ("/condition", "invalid_condition")),
         ({"output_mapping": []}, ("/output_mapping", "wrong_type")),

@@ -22,7 +22,7 @@ from executions.attempts import (
 )
 from roles.runners import Result
 
-PLENTY_S = 30.0
+PLENTY_S = 10.0
 SOON_S = 0.05
 DONE = Result(output="done")
 
@@ -136,17 +136,54 @@ def test_a_time_out_of_the_works_own_is_not_the_attempts(way: Way) -> None:
         way.run(way.work(fail))
 
 
-def test_a_cancellation_of_the_works_own_is_not_a_time_out(way: Way) -> None:
-    def fail() -> None:
-        raise concurrent.futures.CancelledError("a future of the work's own")
+@pytest.mark.parametrize(
+    "ending",
+    [concurrent.futures.CancelledError, asyncio.CancelledError, SystemExit],
+    ids=["future", "task", "process"],
+)
+def test_work_that_ends_itself_has_failed_and_neither_stopped_nor_timed_out(
+    way: Way, ending: type[BaseException]
+) -> None:
+    # Whoever runs attempts expects nothing but exceptions and our two signals.
+    def leave() -> None:
+        raise ending("of the work's own")
 
-    with pytest.raises(concurrent.futures.CancelledError, match="of the work's own"):
-        way.run(way.work(fail))
+    with pytest.raises(Exception) as failed:  # noqa: PT011  (any, but an Exception)
+        way.run(way.work(leave), timeout_s=5)
+
+    assert isinstance(failed.value, Exception)
+
+
+def test_work_that_ends_itself_leaves_its_neighbours_on_the_loop_alone() -> None:
+    async def wait(event: asyncio.Event) -> Result:
+        await event.wait()
+        return DONE
+
+    async def leave() -> None:
+        raise SystemExit(2)
+
+    async def release(event: asyncio.Event) -> Result:
+        event.set()
+        return DONE
+
+    event = asyncio.Event()
+    with ThreadPoolExecutor(1) as pool:
+        neighbour = pool.submit(attempt, lambda: wait(event), timeout_s=5, awaits=True)
+        with pytest.raises(BaseException):  # noqa: B017, PT011
+            attempt(leave, timeout_s=1, awaits=True)
+        attempt(lambda: release(event), awaits=True)
+
+        assert neighbour.result(PLENTY_S) == DONE
 
 
 def test_the_stop_button_ends_the_work(way: Way, never: threading.Event) -> None:
     stop, started = StopButton(), threading.Event()
-    presser = threading.Thread(target=lambda: started.wait(PLENTY_S) and stop.press())
+
+    def press() -> None:
+        started.wait(PLENTY_S)
+        stop.press()
+
+    presser = threading.Thread(target=press)
     presser.start()
 
     with pytest.raises(AttemptStopped):
@@ -221,6 +258,35 @@ def test_code_that_swallows_the_interruption_is_told_again(
         attempt(stubborn, timeout_s=SOON_S)
 
     assert [type(told) for told in swallowed] == [AttemptTimedOut]
+
+
+def test_code_that_swallows_being_stopped_is_told_again(
+    monkeypatch: pytest.MonkeyPatch, never: threading.Event
+) -> None:
+    # Likewise a signal is lost on code that is just about to wait.
+    monkeypatch.setattr(attempts, "_STUBBORN_S", SOON_S)
+    stop, waits, swallowed = StopButton(), threading.Event(), []
+
+    def stubborn() -> None:
+        try:
+            waits.set()
+            never.wait(PLENTY_S)
+        except BaseException as told:  # noqa: BLE001  (what users' code does)
+            swallowed.append(told)
+        never.wait(PLENTY_S)
+
+    def press() -> None:
+        waits.wait(PLENTY_S)
+        stop.press()
+
+    presser = threading.Thread(target=press)
+    presser.start()
+
+    with pytest.raises(AttemptStopped):
+        attempt(stubborn, stop=stop, timeout_s=6 * PLENTY_S)
+
+    presser.join(PLENTY_S)
+    assert [type(told) for told in swallowed] == [AttemptStopped]
 
 
 def test_code_that_catches_every_exception_does_not_catch_the_time_out(

@@ -12,7 +12,7 @@ import pytest
 from executions import eventloop
 from executions.eventloop import current_loop, replace_stuck_loop
 
-PLENTY_S = 30.0
+PLENTY_S = 10.0
 SOON_S = 0.05
 
 

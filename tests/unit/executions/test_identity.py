@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import RFC_4122, UUID
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
@@ -16,6 +16,7 @@ OTHER = UUID("01890a5d-ac96-774b-bcce-b302099a8058")
 paths = st.text(min_size=1, max_size=60)
 
 
+@settings(deadline=None)
 @given(st.uuids(version=4), paths)
 def test_an_id_has_the_form_of_version_7(execution: UUID, path: str) -> None:
     made = step_run_id(execution, path)
@@ -23,6 +24,7 @@ def test_an_id_has_the_form_of_version_7(execution: UUID, path: str) -> None:
     assert (made.version, made.variant) == (7, RFC_4122)
 
 
+@settings(deadline=None)
 @given(paths)
 def test_an_id_keeps_the_milliseconds_of_its_execution(path: str) -> None:
     execution = uuid7()
@@ -30,11 +32,13 @@ def test_an_id_keeps_the_milliseconds_of_its_execution(path: str) -> None:
     assert step_run_id(execution, path).int >> 80 == execution.int >> 80
 
 
+@settings(deadline=None)
 @given(st.uuids(), paths)
 def test_the_same_pair_always_gives_the_same_id(execution: UUID, path: str) -> None:
     assert step_run_id(execution, path) == step_run_id(UUID(str(execution)), path)
 
 
+@settings(deadline=None)
 @given(st.uuids(), paths, paths)
 def test_two_paths_of_an_execution_differ(
     execution: UUID, one: str, other: str
@@ -44,6 +48,7 @@ def test_two_paths_of_an_execution_differ(
     assert step_run_id(execution, one) != step_run_id(execution, other)
 
 
+@settings(deadline=None)
 @given(paths)
 def test_two_executions_of_one_millisecond_differ(path: str) -> None:
     assert step_run_id(EXECUTION, path) != step_run_id(OTHER, path)

@@ -1,0 +1,89 @@
+"""
+Make a step ready to run: whether it runs at all, and on what input.
+
+Reads what was known when the step's turn came and writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from core_orchestration.language import TemplateRenderError
+from executions import pinned, situation
+from executions.identity import step_run_id
+from executions.leases import this_worker
+from executions.lifecycle import NewRun
+from executions.plan import Plan, PlannedStep, scope_of
+from executions.policy import Failure
+from executions.signatures import Address
+from executions.situation import Situation
+from roles.runners import RoleSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A step that is about to start: to run, to be skipped, or refused."""
+
+    run: NewRun
+    skip: bool = False
+    refusal: Failure | None = None
+
+
+def prepare(
+    address: Address, plan: Plan, planned: PlannedStep, known: Situation
+) -> Prepared:
+    """Evaluate the condition and render the input from what is known."""
+    step = planned.step
+    execution_id = UUID(address.execution)
+    run = NewRun(
+        id=step_run_id(execution_id, planned.path),
+        execution_id=execution_id,
+        epoch=address.epoch,
+        ordinal=planned.ordinal,
+        path=planned.path,
+        key=step.key,
+        role_name=role_of(planned, known).name,
+        worker=this_worker().identity(),
+        input=None,
+        timeout_ms=step.timeout_ms,
+    )
+    field = "condition"
+    try:
+        scope = _scope_before(execution_id, plan, planned, known)
+        if planned.condition is not None and not planned.condition.holds(scope):
+            return Prepared(run=run, skip=True)
+        field = "input_mapping"
+        if planned.input is None:
+            given = situation.previous_output(execution_id, plan, planned.block, known)
+        else:
+            given = planned.input.render(scope)
+    except TemplateRenderError as error:
+        return Prepared(run=run, refusal=unresolved(error, planned, field))
+    return Prepared(run=replace(run, input=given))
+
+
+def role_of(planned: PlannedStep, known: Situation) -> RoleSpec:
+    """Return the role that the execution pinned for a step."""
+    return pinned.role(known.role_pins[planned.role])
+
+
+def _scope_before(
+    execution_id: UUID, plan: Plan, planned: PlannedStep, known: Situation
+) -> Mapping[str, Any]:
+    context = known.context(plan, planned.before)
+    first = planned.block.index == 0
+    output = None
+    if planned.before.previous_output and not first:
+        output = situation.previous_output(execution_id, plan, planned.block, known)
+    return scope_of(context, output, first=first)
+
+
+def unresolved(error: TemplateRenderError, planned: PlannedStep, field: str) -> Failure:
+    return Failure(
+        type="template_error",
+        message=f"In {field} of step {planned.step.key!r}: {error}",
+        retryable=False,
+    )
