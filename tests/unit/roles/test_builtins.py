@@ -31,7 +31,7 @@ def call(attempt):
             logger=attempt.logger,
         )
         answer = functions.get(name).invoke(given, context)
-        return to_json(asyncio.run(answer) if inspect.isawaitable(answer) else answer)
+        return to_json(asyncio.run(answer) if inspect.iscoroutine(answer) else answer)
 
     return run
 

@@ -164,7 +164,7 @@ def test_a_name_is_never_an_import_path(name):
 
 def test_the_registry_can_be_read_but_not_written():
     with pytest.raises(TypeError):
-        functions.registered()["tests.x"] = None  # type: ignore[index]
+        functions.registered()["tests.x"] = None
 
 
 def test_modules_register_their_functions(tmp_path, monkeypatch):
