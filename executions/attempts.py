@@ -148,8 +148,8 @@ def _outcome(future: Future[Result], *, timeout_s: float, stop: StopButton) -> R
             raise WorkQuit.of(error) from error
         raise AttemptStopped if stop.pressed else AttemptTimedOut from None
     except FutureTimeout:
-        if future.done():  # the work itself raised a TimeoutError
-            raise
+        if future.done():  # it just ended, or raised a TimeoutError of its own
+            return future.result()
         future.cancel()
         raise AttemptTimedOut from None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from contextlib import suppress
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
@@ -52,7 +53,10 @@ def _started() -> asyncio.AbstractEventLoop:
     def run() -> None:
         asyncio.set_event_loop(loop)
         loop.call_soon(running.set)
-        loop.run_forever()
+        while not loop.is_closed():
+            # A callback that wants to end the process ends nobody else's work.
+            with suppress(SystemExit, KeyboardInterrupt):
+                loop.run_forever()
 
     threading.Thread(target=run, name="event-loop", daemon=True).start()
     running.wait()

@@ -73,7 +73,7 @@ class Hub:
     async def _listen(self) -> None:
         """Stay subscribed; when Valkey is away, try again with a growing pause."""
         pause = FIRST_PAUSE_S
-        while True:
+        while not _is_cancelled():
             try:
                 async with aclosing(_messages()) as messages:
                     async for message in messages:
@@ -81,7 +81,8 @@ class Hub:
                         self._wake(message)
             except (redis.RedisError, OSError) as error:
                 log.info("Live events come by sweeps only: %s", error)
-            await asyncio.sleep(pause)
+            if not _is_cancelled():
+                await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
     def _wake(self, message: bytes) -> None:
@@ -104,10 +105,21 @@ async def _messages() -> AsyncGenerator[bytes]:
     )
     async with client, client.pubsub() as subscription:
         await subscription.subscribe(CHANNEL)
-        while True:
+        while not _is_cancelled():
             message = await subscription.get_message(timeout=_LISTEN_S)
             if message is not None:
                 yield message["data"] if message["type"] == "message" else b""
+
+
+def _is_cancelled() -> bool:
+    """
+    Tell whether this task was told to end.
+
+    The client may turn a cancellation that meets its own clean-up into an error of
+    the connection; the task would then go on for ever.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _id(text: str) -> UUID | None:
