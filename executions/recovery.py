@@ -9,8 +9,9 @@ that are provably lost, never mere slowness: under a backlog every execution is 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import LiteralString
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, LiteralString
 from uuid import UUID
 
 import redis
@@ -18,7 +19,7 @@ from django.conf import settings
 
 from executions import dispatch, lifecycle, passage, pinned, policy, situation
 from executions.announce import announce
-from executions.database import decoded, fetch
+from executions.database import UNREACHABLE, decoded, fetch
 from executions.lifecycle import NewRun
 from executions.plan import Plan
 from executions.signatures import Address, queue_of
@@ -32,7 +33,7 @@ _MARGIN_S = 2.0
 _QUIET_S = 10.0  # without any sign of life before an execution is looked at
 
 _LAPSED_RUNS: LiteralString = """
-SELECT s.id, s.execution_id, s.path, s.crashes
+SELECT s.execution_id, s.id, s.path, s.crashes
 FROM executions_execution e
 JOIN executions_steprun s ON s.execution_id = e.id
 WHERE e.status = 'running' AND s.status = 'running' AND NOT EXISTS (
@@ -57,7 +58,7 @@ def free_lost_steps() -> int:
         return 0
     freed = 0
     while rows := fetch(_LAPSED_RUNS, {"batch": BATCH}):
-        done = sum(_free(*row) for row in rows)
+        done = sum(_safely(_free, *row) for row in rows)
         freed += done
         if not done:
             break
@@ -65,7 +66,7 @@ def free_lost_steps() -> int:
     return freed
 
 
-def _free(step_run_id: UUID, execution_id: UUID, path: str, crashes: int) -> bool:
+def _free(execution_id: UUID, step_run_id: UUID, path: str, crashes: int) -> bool:
     limit = settings.CORE_MAX_CRASHES
     if crashes < limit:
         log.warning("Step %s of %s lost its worker.", path, execution_id)
@@ -89,33 +90,49 @@ def _free(step_run_id: UUID, execution_id: UUID, path: str, crashes: int) -> boo
     return lifecycle.give_up_crashed(run, fatal=planned.step.on_error == "fail")
 
 
+# A timer that fired is put off, not taken away: should this process die before it
+# has done its work, the timer fires again.
 _DUE: LiteralString = """
 WITH due AS (
-  SELECT x.id, x.status FROM executions_execution x
+  SELECT x.id FROM executions_execution x
   WHERE x.wake_at <= clock_timestamp()
   ORDER BY x.wake_at LIMIT %(batch)s FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE executions_execution x
-SET wake_at = CASE WHEN x.deadline_at > clock_timestamp() THEN x.deadline_at END
+SET wake_at = clock_timestamp() + interval '15 seconds'
 FROM due WHERE x.id = due.id
-RETURNING x.id, coalesce(x.deadline_at <= clock_timestamp(), false)
+RETURNING x.id, x.wake_at, coalesce(x.deadline_at <= clock_timestamp(), false)
 """
 
 
 def wake_due() -> int:
     """End executions whose deadline passed, and resume those with a due timer."""
-    rows = fetch(_DUE, {"batch": BATCH})
-    for execution_id, overdue in rows:
-        if overdue:
-            lifecycle.time_out(execution_id)
-            announce(execution_id)
-        else:
-            resume(execution_id)
-    return len(rows)
+    return sum(_safely(_wake, *row) for row in fetch(_DUE, {"batch": BATCH}))
+
+
+def _wake(execution_id: UUID, put_off_to: datetime, overdue: bool) -> bool:
+    if overdue:
+        lifecycle.time_out(execution_id)
+        announce(execution_id)
+    else:
+        resume(execution_id)
+    fetch(_SET_TIMER, {"execution": execution_id, "put_off_to": put_off_to})
+    return True
+
+
+def _safely(act: Callable[..., bool], *item: Any) -> bool:
+    """Do one item; a fault in it is logged and keeps nobody else waiting."""
+    try:
+        return act(*item)
+    except UNREACHABLE:
+        raise
+    except Exception:
+        log.exception("Execution %s could not be moved.", item[0])
+        return False
 
 
 def resume(execution_id: UUID) -> None:
     """
-    Send the steps that are due, and set the timer for those that are not yet.
+    Send the steps that are due.
 
     The epoch stays: messages of this canvas that are still under way, such as a
     group's other members, keep their meaning.
@@ -125,7 +142,6 @@ def resume(execution_id: UUID) -> None:
         return
     address, _ = _address(execution_id)
     plan = pinned.plan(address.version)
-    _set_timer(execution_id)
     block = _unsettled_block(plan, known)
     if block is None:
         passage.end(execution_id, address)
@@ -151,19 +167,15 @@ SELECT s.path FROM executions_steprun s
 WHERE s.execution_id = %(execution)s AND s.status IN ('pending', 'retrying')
   AND coalesce(s.retry_at, '-infinity') <= clock_timestamp()
 """
+# Who set the timer anew meanwhile is not overruled.
 _SET_TIMER: LiteralString = """
-UPDATE executions_execution x SET wake_at = least(x.wake_at, later.retry_at)
+UPDATE executions_execution x SET wake_at = least(x.deadline_at, later.retry_at)
 FROM (SELECT min(s.retry_at) AS retry_at FROM executions_steprun s
       WHERE s.execution_id = %(execution)s AND s.status = 'retrying'
         AND s.retry_at > clock_timestamp()) later
-WHERE x.id = %(execution)s AND later.retry_at IS NOT NULL
-  AND x.status IN ('pending', 'running')
+WHERE x.id = %(execution)s AND x.wake_at = %(put_off_to)s
 RETURNING x.id
 """
-
-
-def _set_timer(execution_id: UUID) -> None:
-    fetch(_SET_TIMER, {"execution": execution_id})
 
 
 _SUSPECTS: LiteralString = """
@@ -206,7 +218,7 @@ def resend_lost(broker: redis.Redis) -> int:
         "batch": BATCH,
         "held": policy.LONGEST_HELD_DELAY_S,
     }
-    return sum(redispatch(row[0]) for row in fetch(_SUSPECTS, params))
+    return sum(_safely(redispatch, row[0]) for row in fetch(_SUSPECTS, params))
 
 
 _DELIVERED: LiteralString = """

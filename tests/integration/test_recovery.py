@@ -510,6 +510,24 @@ def test_a_retry_that_is_due_is_sent_once(broker: redis.Redis) -> None:
     assert try_claim(execution, "a") is not None
 
 
+def test_a_fault_in_one_execution_keeps_no_other_waiting(
+    broker: redis.Redis,
+) -> None:
+    broken, sound = chain("a"), chain("b")
+    for execution, key in ((broken, "a"), (sound, "b")):
+        run = claimed(execution, key)
+        lifecycle.schedule_retry(run, FAILED, delay_s=0, timer=True)
+    Execution.objects.filter(pk=broken.pk).update(role_pins={})
+    lose_messages(broker)
+
+    assert recovery.wake_due() == 1
+
+    assert [message.place for message in messages(broker)] == ["b"]
+    put_off = now_of(broken).wake_at
+    assert put_off is not None
+    assert put_off > now_of(sound).created_at
+
+
 def test_a_retry_that_is_not_due_is_left_alone(broker: redis.Redis) -> None:
     execution = chain("a")
     lifecycle.schedule_retry(claimed(execution, "a"), FAILED, delay_s=3600, timer=True)
