@@ -43,7 +43,7 @@ class Standing(Enum):
 
 
 def begin(
-    prepared: Prepared, plan: Plan, planned: PlannedStep, known: Situation
+    prepared: Prepared, planned: PlannedStep, known: Situation
 ) -> Claim | Standing:
     """
     Claim a step that is ready, or settle it at once.

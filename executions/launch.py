@@ -76,7 +76,10 @@ def launch(
     if lifecycle.create(execution, timeout_ms=definition.timeout_ms):
         _send(execution)
         return execution
-    return request.made_before() or execution
+    # The key is taken by now, or was: its holder may have been deleted just here.
+    return request.made_before() or launch(
+        orchestration, input, by=by, idempotency_key=idempotency_key
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ class Walk:
         begun: Claim | Standing | None = beginning.standing(self.plan, self.at, known)
         if begun is None:
             prepared = prepare(self.address, self.plan, self.at, known)
-            begun = beginning.begin(prepared, self.plan, self.at, known)
+            begun = beginning.begin(prepared, self.at, known)
         if begun is Standing.NOT_ITS_TURN:
             return NOWHERE
         if begun is Standing.SETTLED:
