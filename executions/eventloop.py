@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from contextlib import suppress
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
@@ -46,6 +45,15 @@ def replace_stuck_loop(patience_s: float) -> bool:
     return True
 
 
+def _ran_to_its_stop(loop: asyncio.AbstractEventLoop) -> bool:
+    """Run the loop; False when a callback tried to end the process instead."""
+    try:
+        loop.run_forever()
+    except (SystemExit, KeyboardInterrupt):
+        return False
+    return True
+
+
 def _started() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     running = threading.Event()
@@ -53,10 +61,8 @@ def _started() -> asyncio.AbstractEventLoop:
     def run() -> None:
         asyncio.set_event_loop(loop)
         loop.call_soon(running.set)
-        while not loop.is_closed():
-            # A callback that wants to end the process ends nobody else's work.
-            with suppress(SystemExit, KeyboardInterrupt):
-                loop.run_forever()
+        while not _ran_to_its_stop(loop):
+            pass
 
     threading.Thread(target=run, name="event-loop", daemon=True).start()
     running.wait()

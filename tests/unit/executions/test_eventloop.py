@@ -107,3 +107,15 @@ def test_a_fork_does_not_inherit_the_loop(monkeypatch: pytest.MonkeyPatch) -> No
 
     assert after is not before
     end(before)
+
+
+def test_a_callback_that_wants_to_end_the_process_ends_nothing() -> None:
+    loop = current_loop()
+
+    def leave() -> None:
+        raise SystemExit(2)
+
+    loop.call_soon_threadsafe(leave)
+
+    assert asyncio.run_coroutine_threadsafe(asyncio.sleep(0, 7), loop).result(10) == 7
+    assert current_loop() is loop
