@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from config.dev.environment import for_application, read_dotenv
+from config.dev.layout import ROOT
 
 
 def complete(given: dict[str, str]) -> dict[str, str]:
@@ -59,3 +61,13 @@ def test_debug_is_off_and_only_local_hosts_are_served_by_default() -> None:
     assert env["CORE_DEBUG"] == "0"
     assert env["CORE_ALLOWED_HOSTS"] == "localhost,127.0.0.1,testserver"
     assert env["CORE_PUBLIC_URL"] == "http://127.0.0.1:8000"
+
+
+def test_every_variable_of_the_settings_is_in_the_example() -> None:
+    settings = (ROOT / "config" / "settings.py").read_text()
+    example = (ROOT / ".env.example").read_text()
+
+    names = set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', settings))
+
+    assert names
+    assert {name for name in names if f"{name}=" not in example} == set()
