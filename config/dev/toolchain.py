@@ -145,6 +145,9 @@ def _sync(uv: str, groups: Sequence[str], check: Callable[[], None]) -> None:
         which = ("--no-default-groups", "--inexact", *named)
     python = getattr(sys, "_base_executable", "") or sys.executable
     env = {"UV_PYTHON_DOWNLOADS": "never", "UV_PROJECT_ENVIRONMENT": str(VENV)}
+    if os.environ.get("PYTHONDONTWRITEBYTECODE"):
+        # Else every process of every start would compile all that it imports.
+        env["UV_COMPILE_BYTECODE"] = "1"
     if not os.access(Path.home(), os.W_OK):
         env.setdefault("UV_CACHE_DIR", str(TOOLS / "cache"))
     command = (uv, "sync", "--frozen", "--quiet", "--python", python, *which)
