@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Mapping
 from functools import partial
 
-from django.db import transaction
+from django.db import connection, transaction
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
@@ -54,4 +54,9 @@ def send(
         except (BrokerError, RedisError, OSError) as error:
             log.warning("Execution %s is sent later: %s", address.execution, error)
 
-    transaction.on_commit(publish)
+    # Asking `on_commit` outside of a transaction would take a pooled connection and
+    # keep it: with many threads the pool ran dry, and the heartbeat with it.
+    if connection.in_atomic_block:
+        transaction.on_commit(publish)
+    else:
+        publish()
