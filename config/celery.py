@@ -14,9 +14,10 @@ from celery.signals import (
 )
 from kombu import Queue
 
+from executions.signatures import CONTROL_QUEUE, QUEUES
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-QUEUES = ("cpu.recovery", "io.recovery", "control", "cpu", "io")
 TWELVE_HOURS = 12 * 3600
 
 app = Celery("core")
@@ -38,7 +39,7 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     worker_eta_task_limit=10_000,
     task_queues=[Queue(name) for name in QUEUES],
-    task_default_queue="control",
+    task_default_queue=CONTROL_QUEUE,
     task_create_missing_queues=False,
     # Recovery does not wait for redelivery, which comes after this time and would
     # come again and again for longer steps.
@@ -76,8 +77,8 @@ app.conf.update(
 )
 
 
-def _queues(worker: Any) -> list[str]:
-    return sorted(worker.app.amqp.queues.consume_from)
+def _queues() -> list[str]:
+    return sorted(app.amqp.queues.consume_from)
 
 
 @worker_process_init.connect
@@ -85,7 +86,7 @@ def _join_as_child(**_: Any) -> None:
     """Each prefork child is a worker of its own, with a lease of its own."""
     from executions.leases import join_fleet
 
-    join_fleet(sorted(app.amqp.queues.consume_from))
+    join_fleet(_queues())
 
 
 @worker_init.connect
@@ -94,7 +95,7 @@ def _join_as_whole(sender: Any, **_: Any) -> None:
     from executions.leases import join_fleet
 
     if "prefork" not in sender.pool_cls.__module__:
-        join_fleet(_queues(sender))
+        join_fleet(_queues())
 
 
 @worker_process_shutdown.connect

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from core_orchestration import versions
 from core_orchestration.definition import Definition
 from core_orchestration.models import Orchestration
 from core_orchestration.validation import Problem, check_input, storable_problems
@@ -60,7 +59,7 @@ def launch(
     if first := request.made_before():
         return first
     version = _runnable_version(orchestration)
-    definition = versions.load(version)
+    definition = pinned.plan(version).definition
     _check(definition, input)
     execution = Execution(
         id=uuid7(),

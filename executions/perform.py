@@ -66,7 +66,7 @@ class Ended:
 
 def refuse(claim: Claim, planned: PlannedStep, failure: Failure) -> Ended:
     """Turn a failure that no attempt can mend into the step's end."""
-    return _failed(claim, planned, failure, usage=None)
+    return _failed(claim, planned, failure)
 
 
 def broken(claim: Claim, planned: PlannedStep, error: Exception) -> Ended:
@@ -76,7 +76,7 @@ def broken(claim: Claim, planned: PlannedStep, error: Exception) -> Ended:
         message=f"The step's end could not be recorded: {type(error).__name__}: {error}",
         retryable=False,
     )
-    return _failed(claim, planned, failure, usage=None)
+    return _failed(claim, planned, failure)
 
 
 def work(
@@ -93,7 +93,7 @@ def work(
     except AttemptTimedOut:
         if _execution_is_over(claim):
             return None
-        return _failed(claim, planned, _timed_out(planned), usage=None)
+        return _failed(claim, planned, _timed_out(planned))
     except RunnerError as error:
         failure = Failure(
             type=error.type,
@@ -110,7 +110,7 @@ def work(
             message=f"{type(error).__name__}: {error}",
             retryable=True,
         )
-    return _failed(claim, planned, failure, usage=None)
+    return _failed(claim, planned, failure)
 
 
 def _run(claim: Claim, planned: PlannedStep, role: RoleSpec) -> Result:
@@ -159,7 +159,7 @@ def end_overdue(planned: PlannedStep, claim: Claim) -> None:
     """
     if _execution_is_over(claim):
         return
-    ended = _failed(claim, planned, _timed_out(planned), usage=None)
+    ended = _failed(claim, planned, _timed_out(planned))
     match ended.verdict:
         case Retry(delay_s=delay_s):
             lifecycle.schedule_retry(claim, ended.outcome, delay_s=delay_s, timer=True)
@@ -229,20 +229,12 @@ def _check_storable(output: Any) -> None:
         )
 
 
-def _failed(
-    claim: Claim,
-    planned: PlannedStep,
-    failure: Failure,
-    *,
-    usage: dict[str, Any] | None,
-) -> Ended:
+def _failed(claim: Claim, planned: PlannedStep, failure: Failure) -> Ended:
     chance = random.random()  # noqa: S311  (spreads retries, hides nothing)
     verdict = policy.decide(planned.step, failure, tries=claim.tries, chance=chance)
     status = verdict.status if isinstance(verdict, GiveUp) else StepStatus.FAILED
     error = failure.as_error(claim.attempt)
-    return Ended(
-        outcome=Outcome(status=status, error=error, usage=usage), verdict=verdict
-    )
+    return Ended(outcome=Outcome(status=status, error=error), verdict=verdict)
 
 
 def _timed_out(planned: PlannedStep) -> Failure:

@@ -6,9 +6,7 @@ Reads what was known when the step's turn came and writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 from uuid import UUID
 
 from core_orchestration.language import TemplateRenderError
@@ -52,14 +50,15 @@ def prepare(
     )
     field = "condition"
     try:
-        scope = _scope_before(execution_id, plan, planned, known)
+        output = None
+        if planned.before.previous_output:
+            output = situation.previous_output(execution_id, plan, planned.block, known)
+        context = known.context(plan, planned.before)
+        scope = scope_of(context, output, first=planned.block.index == 0)
         if planned.condition is not None and not planned.condition.holds(scope):
             return Prepared(run=run, skip=True)
         field = "input_mapping"
-        if planned.input is None:
-            given = situation.previous_output(execution_id, plan, planned.block, known)
-        else:
-            given = planned.input.render(scope)
+        given = output if planned.input is None else planned.input.render(scope)
     except TemplateRenderError as error:
         return Prepared(run=run, refusal=unresolved(error, planned, field))
     return Prepared(run=replace(run, input=given))
@@ -68,17 +67,6 @@ def prepare(
 def role_of(planned: PlannedStep, known: Situation) -> RoleSpec:
     """Return the role that the execution pinned for a step."""
     return pinned.role(known.role_pins[planned.role])
-
-
-def _scope_before(
-    execution_id: UUID, plan: Plan, planned: PlannedStep, known: Situation
-) -> Mapping[str, Any]:
-    context = known.context(plan, planned.before)
-    first = planned.block.index == 0
-    output = None
-    if planned.before.previous_output and not first:
-        output = situation.previous_output(execution_id, plan, planned.block, known)
-    return scope_of(context, output, first=first)
 
 
 def unresolved(error: TemplateRenderError, planned: PlannedStep, field: str) -> Failure:

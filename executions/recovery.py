@@ -19,10 +19,10 @@ from django.conf import settings
 
 from executions import dispatch, lifecycle, passage, pinned, policy, situation
 from executions.announce import announce
-from executions.database import UNREACHABLE, decoded, fetch
+from executions.database import UNREACHABLE, fetch
 from executions.lifecycle import NewRun
 from executions.plan import Plan
-from executions.signatures import Address, queue_of
+from executions.signatures import QUEUES, Address
 from executions.situation import Situation
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def _free(execution_id: UUID, step_run_id: UUID, path: str, crashes: int) -> boo
     if crashes < limit:
         log.warning("Step %s of %s lost its worker.", path, execution_id)
         return lifecycle.return_lost(step_run_id, max_crashes=limit, wake=True)
-    address, _ = _address(execution_id)
+    address = _address(execution_id)
     planned = pinned.plan(address.version).by_path[path]
     run = NewRun(
         id=step_run_id,
@@ -140,7 +140,7 @@ def resume(execution_id: UUID) -> None:
     known = situation.read_all(execution_id)
     if known is None or known.status not in ("pending", "running"):
         return
-    address, _ = _address(execution_id)
+    address = _address(execution_id)
     plan = pinned.plan(address.version)
     block = _unsettled_block(plan, known)
     if block is None:
@@ -236,19 +236,11 @@ def _everything_before(broker: redis.Redis) -> str:
     """
     delivered: Mapping[str, float] = dict(fetch(_DELIVERED, {}))
     marks = [
-        delivered.get(queue, 0.0) - _MARGIN_S
-        for queue in _queues()
-        if broker.llen(queue)
+        delivered.get(queue, 0.0) - _MARGIN_S for queue in QUEUES if broker.llen(queue)
     ]
     if not marks:
         return "infinity"
     return str(fetch(_TIME, {"seconds": min(marks)})[0][0])
-
-
-def _queues() -> list[str]:
-    pools = ("cpu", "io")
-    recovery = [queue_of(pool, recovery=True) for pool in pools]
-    return [*recovery, *pools, "control"]
 
 
 def redispatch(execution_id: UUID) -> bool:
@@ -261,7 +253,7 @@ def redispatch(execution_id: UUID) -> bool:
     known = situation.read_all(execution_id)
     if known is None:
         return False
-    address, _ = _address(execution_id)
+    address = _address(execution_id)
     plan = pinned.plan(address.version)
     block = _unsettled_block(plan, known)
     if block is None:
@@ -283,15 +275,14 @@ def redispatch(execution_id: UUID) -> bool:
 
 
 _ADDRESS: LiteralString = """
-SELECT e.version_id, e.epoch, e.role_pins FROM executions_execution e
+SELECT e.version_id, e.epoch FROM executions_execution e
 WHERE e.id = %(execution)s
 """
 
 
-def _address(execution_id: UUID) -> tuple[Address, dict[str, str]]:
-    version, epoch, pins = fetch(_ADDRESS, {"execution": execution_id})[0]
-    address = Address(execution=str(execution_id), version=str(version), epoch=epoch)
-    return address, decoded(pins)
+def _address(execution_id: UUID) -> Address:
+    version, epoch = fetch(_ADDRESS, {"execution": execution_id})[0]
+    return Address(execution=str(execution_id), version=str(version), epoch=epoch)
 
 
 _WITH_A_TIMER: LiteralString = """

@@ -1,9 +1,8 @@
 """
 The wire contract: task names, what their messages carry, and the queues.
 
-Messages carry ids and numbers only. Tasks are named here and looked up by name, so
-that whoever sends needs no code of the workers. Fields are added, never changed:
-old and new workers meet during a deploy.
+Messages carry ids and numbers only, and tasks are looked up by the names given here.
+Fields are added, never changed: old and new workers meet during a deploy.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ ADVANCE = "executions.advance"
 JOIN = "executions.join"
 
 CONTROL_QUEUE = "control"
+QUEUES = ("cpu.recovery", "io.recovery", CONTROL_QUEUE, "cpu", "io")
 # Beyond the step's own limit, for code that no signal reaches; in seconds.
 HARD_LIMIT_GRACE_S = 60
 

@@ -71,7 +71,7 @@ def _snapshot_id(spec: RoleSpec) -> str:
             [RoleSnapshot(role_id=UUID(spec.id), digest=digest, body=body)],
             ignore_conflicts=True,
         )
-        return str(RoleSnapshot.objects.values_list("pk", flat=True).get(digest=digest))
+        return _known_snapshot_id(digest)
 
 
 @lru_cache(maxsize=4096)
