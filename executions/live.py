@@ -18,7 +18,6 @@ from uuid import UUID
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection
-from django.db.models import QuerySet
 
 from executions.database import UNREACHABLE
 from executions.hub import Hub
@@ -110,7 +109,8 @@ def _news(execution_id: UUID, cursor: Cursor) -> News:
         is_over = (
             not events
             and status in TERMINAL_EXECUTION
-            and not _unread(execution_id, place).exists()
+            # None that an older transaction, still open, holds back.
+            and not Event.objects.beyond(execution_id, place).exists()
         )
         return News(events=events, is_over=is_over)
     except Execution.DoesNotExist:
@@ -119,13 +119,6 @@ def _news(execution_id: UUID, cursor: Cursor) -> News:
         return News(events=[])
     finally:
         connection.close()
-
-
-def _unread(execution_id: UUID, place: tuple[int, int]) -> QuerySet[Event]:
-    """Events beyond a place, those included that wait for older transactions."""
-    beyond = "(transaction_id, id) > (%s::text::xid8, %s)"
-    rows: QuerySet[Event] = Event.objects.filter(execution_id=execution_id)
-    return rows.extra(where=[beyond], params=place)  # noqa: S610  (bound parameters)
 
 
 def _written(event: Event, cursor: Cursor) -> str:

@@ -222,6 +222,14 @@ class StepRun(models.Model):
 
 
 class EventQuerySet(models.QuerySet["Event"]):
+    def beyond(
+        self, execution_id: UUID, cursor: tuple[int, int]
+    ) -> models.QuerySet[Event]:
+        """List what lies beyond `cursor`, settled or not, in no order."""
+        return self.filter(execution_id=execution_id).extra(
+            where=["(transaction_id, id) > (%s::text::xid8, %s)"], params=cursor
+        )
+
     def after(
         self, execution_id: UUID, cursor: tuple[int, int]
     ) -> models.QuerySet[Event]:
@@ -232,17 +240,10 @@ class EventQuerySet(models.QuerySet["Event"]):
         appear later; the pair (transaction, id) of transactions that are all over
         is a total order that never grows in the middle.
         """
-        return (
-            self.filter(execution_id=execution_id)
-            .extra(
-                where=[
-                    "(transaction_id, id) > (%s::text::xid8, %s)",
-                    "transaction_id < pg_snapshot_xmin(pg_current_snapshot())",
-                ],
-                params=cursor,
-            )
-            .order_by("transaction_id", "id")
+        rows = self.beyond(execution_id, cursor).extra(
+            where=["transaction_id < pg_snapshot_xmin(pg_current_snapshot())"]
         )
+        return rows.order_by("transaction_id", "id")
 
 
 class Event(models.Model):
