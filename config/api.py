@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from config.docs import DocsView, SchemaView
 from core_orchestration.views import OrchestrationViewSet
-from executions.live_view import events
+from executions.live.view import events
 from executions.views import ExecuteView, ExecutionViewSet
 from roles.views import RoleViewSet
 

@@ -84,7 +84,7 @@ def _queues() -> list[str]:
 @worker_process_init.connect
 def _join_as_child(**_: Any) -> None:
     """Each prefork child is a worker of its own, with a lease of its own."""
-    from executions.leases import join_fleet
+    from executions.worker.leases import join_fleet
 
     join_fleet(_queues())
 
@@ -92,16 +92,16 @@ def _join_as_child(**_: Any) -> None:
 @worker_init.connect
 def _join_as_whole(sender: Any, **_: Any) -> None:
     """Make a process that serves with threads one worker."""
-    from executions.leases import join_fleet
+    from executions.worker.leases import join_fleet
 
     if "prefork" not in sender.pool_cls.__module__:
-        join_fleet(_queues())
+        join_fleet(_queues(), slots=sender.concurrency)
 
 
 @worker_process_shutdown.connect
 @worker_shutting_down.connect
 def _leave(**_: Any) -> None:
-    from executions import leases, patience
+    from executions.worker import leases, patience
 
     patience.let_go()
     leases.leave_fleet()

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
-from executions import canvas, pinned
+from executions import canvas, failpoints, pinned
 from executions.plan import Plan, PlannedStep
 from executions.signatures import Address
 from roles.runners import Pool, runner_for
@@ -49,6 +49,7 @@ def send(
     )
 
     def publish() -> None:
+        failpoints.reach("in_dispatch")
         try:
             message.apply_async()
         except (BrokerError, RedisError, OSError) as error:

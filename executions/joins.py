@@ -20,7 +20,7 @@ from django_celery_results.backends.database import DatabaseBackend
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
-from executions import pinned, situation
+from executions import failpoints, pinned, situation
 from executions.database import UNREACHABLE
 from executions.signatures import JOIN
 
@@ -41,6 +41,7 @@ class RecordBackend(DatabaseBackend):  # type: ignore[misc]
         if body["task"] != JOIN:
             super().on_chord_part_return(request, state, result, **kwargs)
         elif self._all_settled(body["kwargs"]):
+            failpoints.reach("after_part")
             self._publish(body)
 
     def _publish(self, body: dict[str, Any]) -> None:

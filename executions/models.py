@@ -96,6 +96,11 @@ class Execution(models.Model):
     # When the reconciler is to look at this execution: a deadline or a timer.
     wake_at = models.DateTimeField(null=True, blank=True)
     resends = models.PositiveSmallIntegerField(default=0)
+    paused_at = models.DateTimeField(null=True, blank=True)
+    # Who asked for the end, why and when, while running steps are let go.
+    cancel_request = models.JSONField(null=True, blank=True)
+    # Of a fork or a rerun: {"kind", "execution_id", "from_step"}.
+    origin = models.JSONField(null=True, blank=True)
 
     # True on what `launch` returns for a request that was made before.
     is_replay = False
@@ -155,8 +160,14 @@ class Worker(models.Model):
     host = models.CharField(max_length=255)
     pid = models.PositiveIntegerField()
     queues = models.JSONField(default=list)
+    # How many steps it can run at a time, and how many it did at its last heartbeat.
+    slots = models.PositiveIntegerField(default=1)
+    busy = models.PositiveIntegerField(default=0)
     # Per queue, when the newest message that it got was published (POSIX seconds).
     delivered = models.JSONField(default=dict)
+    # Per queue, when it last took a message (POSIX seconds).
+    taken = models.JSONField(default=dict)
+    last_heartbeat_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(db_default=Now())
     lease_until = models.DateTimeField()
 
@@ -188,6 +199,8 @@ class StepRun(models.Model):
     status = models.CharField(max_length=16)
     attempt = models.PositiveIntegerField(default=0)
     crashes = models.PositiveSmallIntegerField(default=0)
+    # Attempts made before somebody last had the step run again, in a new budget.
+    spent = models.PositiveIntegerField(db_default=0)
     # Grows at every claim; what an older attempt reports affects no row.
     fence = models.PositiveIntegerField(default=0)
     worker = models.UUIDField(null=True, blank=True)
@@ -198,6 +211,8 @@ class StepRun(models.Model):
     usage = models.JSONField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     attempt_deadline = models.DateTimeField(null=True, blank=True)
+    # The end of all attempts together.
+    deadline_at = models.DateTimeField(null=True, blank=True)
     retry_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 

@@ -17,7 +17,15 @@ from uuid import UUID
 import redis
 from django.conf import settings
 
-from executions import dispatch, lifecycle, passage, pinned, policy, situation
+from executions import (
+    dispatch,
+    failpoints,
+    lifecycle,
+    passage,
+    pinned,
+    policy,
+    situation,
+)
 from executions.announce import announce
 from executions.database import UNREACHABLE, fetch
 from executions.lifecycle import NewRun
@@ -267,6 +275,7 @@ def redispatch(execution_id: UUID) -> bool:
     if epoch is None:
         return False
     log.warning("Execution %s is sent again from block %s.", execution_id, block)
+    failpoints.reach("in_resend")
     fresh = Address(execution=address.execution, version=address.version, epoch=epoch)
     dispatch.send(
         plan, block, fresh, pins=known.role_pins, members=members, recovery=True

@@ -15,12 +15,12 @@ from typing import Any
 from celery import Task, shared_task
 from kombu.exceptions import OperationalError as BrokerError
 
-from executions import passage, signatures
-from executions.beginning import ComeBack
+from executions import failpoints, passage, signatures
 from executions.database import UNREACHABLE
-from executions.leases import this_worker
 from executions.signatures import Address, pool_of_queue
-from executions.walk import Passage, Walk
+from executions.worker.beginning import ComeBack
+from executions.worker.leases import this_worker
+from executions.worker.walk import Passage, Walk
 
 _INFRASTRUCTURE_DELAY_S = 2.0
 
@@ -43,6 +43,12 @@ class StepTask(Task):  # type: ignore[type-arg]
         published_at = getattr(self.request, "published_at", None)
         if published_at is not None:
             this_worker().note_delivery(self.source_queue, published_at)
+
+    def on_success(
+        self, retval: Any, task_id: str, args: Any, kwargs: dict[str, Any]
+    ) -> None:
+        """Stand between what the task sent and its acknowledgement."""
+        failpoints.reach("after_publish", kwargs.get("path"))
 
     def retry(self, *args: Any, **options: Any) -> Any:
         """Take the delay, and the step that it is about, from the signal."""

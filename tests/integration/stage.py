@@ -13,8 +13,8 @@ import redis
 from celery import current_app
 from django.conf import settings
 
-from executions import leases
-from executions.leases import Worker
+from executions.worker import leases
+from executions.worker.leases import Worker
 from tests.integration.engine import QUEUES
 
 

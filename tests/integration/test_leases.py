@@ -14,11 +14,12 @@ import pytest
 from django.db import DatabaseError, OperationalError, connection
 from django.db.models.functions import Now
 
-from executions import leases, lifecycle, recovery
-from executions.attempts import StopButton
-from executions.leases import Held, Worker
+from executions import lifecycle, recovery
 from executions.lifecycle import Claim
 from executions.models import Worker as WorkerRow
+from executions.worker import leases
+from executions.worker.attempts import StopButton
+from executions.worker.leases import Held, Worker
 from tests.integration.engine import (
     DONE,
     FAILED,

@@ -15,9 +15,10 @@ from django.db import connection
 from django.test import AsyncClient
 
 from core_orchestration.drafts import save
-from executions import control, live
-from executions.hub import Hub
+from executions import control
 from executions.launch import launch
+from executions.live import stream
+from executions.live.hub import Hub
 from executions.models import Event, Execution
 from roles import keys
 from roles.models import Role
@@ -29,7 +30,7 @@ MakeRole = Callable[..., Role]
 
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "HEARTBEAT_S", 0.5)
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.5)
 
 
 @pytest.fixture
@@ -143,11 +144,11 @@ def test_a_long_history_is_told_whole(
 ) -> None:
     Event.objects.bulk_create(
         Event(execution=execution, type="step.started", path=f"step_{number}")
-        for number in range(3 * live.BATCH)
+        for number in range(3 * stream.BATCH)
     )
     control.cancel(execution.pk, by=None)
     events = run(whole(AsyncClient(), url_of(execution), headers=headers))
-    assert len(events) == 3 * live.BATCH + 3
+    assert len(events) == 3 * stream.BATCH + 3
     assert len({event["id"] for event in events[:-1]}) == len(events) - 1
     assert json.loads(events[1]["data"])["step_key"] == "step_0"
 
@@ -192,7 +193,7 @@ def test_a_message_wakes_viewers_long_before_the_sweep(
     execution: Execution, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for pause in ("SOONEST_S", "SWEEP_S", "HEARTBEAT_S"):
-        monkeypatch.setattr(live, pause, 60.0)
+        monkeypatch.setattr(stream, pause, 60.0)
     control_at_work = sync_to_async(control.cancel)
 
     async def story() -> list[str]:
@@ -229,10 +230,10 @@ def test_a_viewer_who_leaves_is_forgotten(
 ) -> None:
     async def story() -> None:
         hub = Hub.of_this_loop()
-        stream: Any = live.stream(execution.pk, live.Cursor())
-        assert [await anext(stream), await anext(stream)]
+        events: Any = stream.stream(execution.pk, stream.Cursor())
+        assert [await anext(events), await anext(events)]
         assert hub.viewers == 1
-        await stream.aclose()
+        await events.aclose()
         assert hub.viewers == 0
         assert not hub.is_listening
 
@@ -252,7 +253,7 @@ def test_many_viewers_hold_no_connection(
         return int(count)
 
     async def story() -> None:
-        streams = [live.stream(execution.pk, live.Cursor()) for _ in range(100)]
+        streams = [stream.stream(execution.pk, stream.Cursor()) for _ in range(100)]
         for _ in range(2):
             await asyncio.gather(*(anext(stream) for stream in streams))
         assert await sync_to_async(connections)() <= 8

@@ -9,11 +9,12 @@ import pytest
 import redis
 from celery import current_app
 
-from executions import lifecycle, recovery, tasks, walk
+from executions import lifecycle, recovery, tasks
 from executions.canvas import WINDOW
-from executions.leases import Worker
 from executions.models import Execution
 from executions.signatures import ADVANCE, JOIN
+from executions.worker import walk
+from executions.worker.leases import Worker
 from tests.integration.engine import (
     age,
     chain,

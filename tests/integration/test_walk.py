@@ -15,13 +15,14 @@ import pytest
 from django.db import OperationalError, connection
 
 from core_orchestration import versions
-from executions import beginning, database, lifecycle, patience, pinned, situation, walk
-from executions.beginning import ComeBack
-from executions.leases import Worker
+from executions import database, lifecycle, pinned, situation
 from executions.lifecycle import claims, outcomes
 from executions.models import Event, Execution
 from executions.signatures import Address
-from executions.walk import NOWHERE, Passage, Walk
+from executions.worker import beginning, patience, walk
+from executions.worker.beginning import ComeBack
+from executions.worker.leases import Worker
+from executions.worker.walk import NOWHERE, Passage, Walk
 from roles import functions, snapshots
 from roles.functions import FunctionContext, function
 from tests.integration.engine import (

@@ -17,16 +17,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from time import monotonic
+from time import monotonic, time
 from typing import LiteralString
 from uuid import UUID
 
 from django.conf import settings
 from uuid_utils.compat import uuid7
 
-from executions.attempts import StopButton
+from executions import failpoints
 from executions.database import UNREACHABLE, fetch, json_or_null
 from executions.lifecycle import Claim
+from executions.worker.attempts import StopButton
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +37,15 @@ _STOP_EARLY = 0.85  # of the lease: when steps are stopped that could not be ren
 
 _BEAT: LiteralString = """
 WITH beat AS (
-  INSERT INTO executions_worker AS w (id, host, pid, queues, delivered, lease_until)
-  VALUES (%(id)s, %(host)s, %(pid)s, %(queues)s::jsonb, %(delivered)s::jsonb,
-    clock_timestamp() + %(lease)s::interval)
-  ON CONFLICT (id) DO UPDATE
-  SET lease_until = excluded.lease_until, delivered = excluded.delivered
+  INSERT INTO executions_worker AS w
+    (id, host, pid, queues, slots, busy, delivered, taken, last_heartbeat_at,
+     lease_until)
+  VALUES (%(id)s, %(host)s, %(pid)s, %(queues)s::jsonb, %(slots)s,
+    cardinality(%(ids)s::uuid[]), %(delivered)s::jsonb, %(taken)s::jsonb,
+    clock_timestamp(), clock_timestamp() + %(lease)s::interval)
+  ON CONFLICT (id) DO UPDATE SET
+    busy = excluded.busy, delivered = excluded.delivered, taken = excluded.taken,
+    last_heartbeat_at = excluded.last_heartbeat_at, lease_until = excluded.lease_until
   RETURNING w.id)
 SELECT held.id FROM unnest(%(ids)s::uuid[], %(fences)s::int[]) AS held(id, fence)
 LEFT JOIN executions_steprun s ON s.id = held.id
@@ -67,9 +72,11 @@ class Worker:
     """A process as the others see it; its thread keeps the lease."""
 
     queues: list[str]
+    slots: int = 1
     id: UUID = field(default_factory=uuid7)
     _held: dict[UUID, Held] = field(default_factory=dict)
     _delivered: dict[str, float] = field(default_factory=dict)
+    _taken: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _leaving: threading.Event = field(default_factory=threading.Event)
     _renewed: float = 0.0
@@ -115,6 +122,7 @@ class Worker:
         with self._lock:
             newest = max(published_at, self._delivered.get(queue, 0.0))
             self._delivered = {**self._delivered, queue: newest}
+            self._taken = {**self._taken, queue: time()}
 
     def _live(self) -> None:
         while not self._leaving.wait(_TICK_S):
@@ -138,6 +146,7 @@ class Worker:
     def _beat(self) -> None:
         with self._lock:
             held = list(self._held.values())
+        failpoints.reach("in_beat")
         started = monotonic()
         rows = fetch(
             _BEAT,
@@ -146,7 +155,9 @@ class Worker:
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
                 "queues": json_or_null(self.queues),
+                "slots": self.slots,
                 "delivered": json_or_null(self._delivered),
+                "taken": json_or_null(self._taken),
                 "lease": settings.CORE_LEASE,
                 "ids": [one.claim.run.id for one in held],
                 "fences": [one.claim.fence for one in held],
@@ -192,10 +203,10 @@ class Worker:
 _current: Worker | None = None
 
 
-def join_fleet(queues: list[str]) -> Worker:
+def join_fleet(queues: list[str], *, slots: int = 1) -> Worker:
     """Make this process a worker; called once, after the fork."""
     global _current
-    _current = Worker(queues=queues)
+    _current = Worker(queues=queues, slots=slots)
     _current.start()
     return _current
 

@@ -12,12 +12,12 @@ from uuid import UUID
 from core_orchestration.language import TemplateRenderError
 from executions import pinned, situation
 from executions.identity import step_run_id
-from executions.leases import this_worker
 from executions.lifecycle import NewRun
 from executions.plan import Plan, PlannedStep, scope_of
 from executions.policy import Failure
 from executions.signatures import Address
 from executions.situation import Situation
+from executions.worker.leases import this_worker
 from roles.runners import RoleSpec
 
 

@@ -12,16 +12,17 @@ from typing import LiteralString
 
 from django.conf import settings
 
-from executions import lifecycle, perform, policy, situation
+from executions import lifecycle, policy, situation
 from executions.database import fetch
-from executions.leases import this_worker
 from executions.lifecycle import Claim, NewRun
-from executions.patience import insist, insist_and_tell
 from executions.plan import Plan, PlannedStep
 from executions.policy import Failure
-from executions.prepare import Prepared
 from executions.situation import Situation
 from executions.states import StepStatus
+from executions.worker import perform
+from executions.worker.leases import this_worker
+from executions.worker.patience import insist, insist_and_tell
+from executions.worker.prepare import Prepared
 
 _LEASE_MARGIN_S = 0.5
 

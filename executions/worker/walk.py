@@ -16,18 +16,19 @@ from uuid import UUID
 
 from core_orchestration.definition import Block
 from core_orchestration.language import TemplateRenderError
-from executions import beginning, lifecycle, output, perform, pinned, policy, situation
+from executions import failpoints, lifecycle, output, pinned, policy, situation
 from executions.announce import announce
-from executions.beginning import ComeBack, Standing
 from executions.database import UNREACHABLE
 from executions.lifecycle import Claim
-from executions.patience import insist, insist_and_tell
-from executions.perform import Ended
 from executions.plan import Plan, PlannedStep
 from executions.policy import Retry
-from executions.prepare import prepare, role_of
 from executions.signatures import Address
 from executions.situation import Situation
+from executions.worker import beginning, perform
+from executions.worker.beginning import ComeBack, Standing
+from executions.worker.patience import insist, insist_and_tell
+from executions.worker.perform import Ended
+from executions.worker.prepare import prepare, role_of
 from roles.runners import runner_for
 
 log = logging.getLogger(__name__)
@@ -140,9 +141,11 @@ class Walk:
 
     def _work(self, claim: Claim, known: Situation) -> Passage | Claim | None:
         """Do the claimed step, record its end, and begin the next one if it may be."""
+        failpoints.reach("after_claim", self.at.path)
         ended = perform.work(claim, self.plan, self.at, known)
         if ended is None:
             return NOWHERE
+        failpoints.reach("before_commit", self.at.path)
         if isinstance(ended.verdict, Retry):
             return self._retry(claim, ended, ended.verdict)
         if ended.is_fatal:
@@ -151,12 +154,14 @@ class Walk:
         known.remember(self.at.path, ended.outcome)
         if self.at.block.is_group:
             self._settle(claim, ended)
+            failpoints.reach("before_part", self.at.path)
             return NOWHERE
         following = self.plan.next_block(self.at.block)
         if following is None:
             return self._complete(claim, ended, known)
         if not self._may_go_on(following, known):
             recorded = self._settle(claim, ended)
+            failpoints.reach("after_commit", self.at.path)
             return Passage(block=following.index) if recorded else NOWHERE
         return self._go_on(claim, ended, following, known)
 

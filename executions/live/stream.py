@@ -20,7 +20,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection
 
 from executions.database import UNREACHABLE
-from executions.hub import Hub
+from executions.live.hub import Hub
 from executions.models import Event, Execution
 from executions.states import TERMINAL_EXECUTION
 

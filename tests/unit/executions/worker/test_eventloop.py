@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from executions import eventloop
-from executions.eventloop import current_loop, replace_stuck_loop
+from executions.worker import eventloop
+from executions.worker.eventloop import current_loop, replace_stuck_loop
 
 PLENTY_S = 10.0
 SOON_S = 0.05

@@ -21,21 +21,21 @@ from django.conf import settings
 from core_orchestration.language import TemplateRenderError
 from core_orchestration.validation import storable_problems
 from executions import lifecycle, policy, situation
-from executions.attempts import (
+from executions.lifecycle import Claim, Outcome
+from executions.plan import Plan, PlannedStep
+from executions.policy import Failure, GiveUp, Retry
+from executions.situation import Situation
+from executions.states import StepStatus
+from executions.worker.attempts import (
     AttemptStopped,
     AttemptTimedOut,
     StopButton,
     run_attempt,
 )
-from executions.eventloop import replace_stuck_loop
-from executions.leases import Held, this_worker
-from executions.lifecycle import Claim, Outcome
-from executions.patience import insist
-from executions.plan import Plan, PlannedStep
-from executions.policy import Failure, GiveUp, Retry
-from executions.prepare import role_of, unresolved
-from executions.situation import Situation
-from executions.states import StepStatus
+from executions.worker.eventloop import replace_stuck_loop
+from executions.worker.leases import Held, this_worker
+from executions.worker.patience import insist
+from executions.worker.prepare import role_of, unresolved
 from roles.runners import (
     Attempt,
     Result,

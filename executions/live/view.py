@@ -13,7 +13,7 @@ from rest_framework.exceptions import MethodNotAllowed, NotAuthenticated
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
-from executions.live import BadCursor, Cursor, stream
+from executions.live.stream import BadCursor, Cursor, stream
 from executions.models import Execution
 from roles.rest.authentication import SCHEME
 from roles.rest.problems import ApiProblem, answer_with, problem_response

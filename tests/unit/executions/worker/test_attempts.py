@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from executions import attempts
-from executions.attempts import (
+from executions.worker import attempts
+from executions.worker.attempts import (
     AttemptStopped,
     AttemptTimedOut,
     StopButton,

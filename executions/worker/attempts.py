@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from executions.eventloop import current_loop
+from executions.worker.eventloop import current_loop
 from roles.runners import Result
 
 _AT_ONCE_S = 0.001

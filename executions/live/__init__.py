@@ -1,0 +1,1 @@
+"""Executions as they happen: the event log as a stream that viewers can resume."""
