@@ -45,6 +45,9 @@ class Step:
     retry_max_delay_ms: int = 600_000
     retry_jitter: bool = False
     timeout_ms: int = 300_000
+    total_timeout_ms: int | None = None
+    queue_timeout_ms: int | None = None
+    at_most_once: bool = False
     on_error: OnError = "fail"
     config: Mapping[str, Any] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()

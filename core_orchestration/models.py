@@ -105,6 +105,9 @@ class OrchestrationStep(models.Model):
     retry_max_delay_ms = models.PositiveBigIntegerField(default=600_000)
     retry_jitter = models.BooleanField(default=False)
     timeout_ms = models.PositiveBigIntegerField(default=300_000)
+    total_timeout_ms = models.PositiveBigIntegerField(null=True, blank=True)
+    queue_timeout_ms = models.PositiveBigIntegerField(null=True, blank=True)
+    at_most_once = models.BooleanField(default=False, db_default=False)
     on_error = models.CharField(
         max_length=10,
         default="fail",

@@ -70,7 +70,26 @@ class StepSerializer(serializers.Serializer[Any]):
     retry_backoff = serializers.FloatField(default=1.0)
     retry_max_delay_ms = serializers.IntegerField(default=600_000)
     retry_jitter = serializers.BooleanField(default=False)
-    timeout_ms = serializers.IntegerField(default=300_000)
+    timeout_ms = serializers.IntegerField(
+        default=300_000, help_text="The time that one attempt may take."
+    )
+    total_timeout_ms = serializers.IntegerField(
+        default=None,
+        allow_null=True,
+        help_text="The time that all attempts together may take, from the start of "
+        "the first, waits between them included; null: no limit.",
+    )
+    queue_timeout_ms = serializers.IntegerField(
+        default=None,
+        allow_null=True,
+        help_text="How long the step may wait in a queue for a worker, from when it "
+        "was its turn; null: no limit.",
+    )
+    at_most_once = serializers.BooleanField(
+        default=False,
+        help_text="After a crash the step is not run again by itself but stops in "
+        "`needs_attention` until a person settles it.",
+    )
     on_error = serializers.ChoiceField(choices=["fail", "continue"], default="fail")
     config = serializers.DictField(required=False)
     steps = BodyField(required=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 from django.db.models import Max
 
-from core_orchestration.definition import Definition, parse
+from core_orchestration.definition import Definition, parse, to_json
 from core_orchestration.models import Orchestration, OrchestrationVersion
 from roles.models import content_digest
 
@@ -32,7 +32,7 @@ def publish(
     Orchestration.objects.select_for_update().get(pk=orchestration.pk)
     digest = content_digest(snapshot)
     version = orchestration.versions.order_by("-number").first()
-    if version is None or version.digest != digest:
+    if version is None or not _says(version, digest):
         version = OrchestrationVersion.objects.create(
             orchestration=orchestration,
             number=_last_number(orchestration) + 1,
@@ -43,6 +43,18 @@ def publish(
     Orchestration.objects.filter(pk=orchestration.pk).update(published=version)
     orchestration.published = version
     return version
+
+
+def _says(version: OrchestrationVersion, digest: str) -> bool:
+    """
+    Tell whether a version is what `digest` was made of.
+
+    A version that an earlier release published lacks the fields that steps got since;
+    their defaults stand for them, as they do when it is run.
+    """
+    if version.digest == digest:
+        return True
+    return content_digest(to_json(parse(version.definition))) == digest
 
 
 def _last_number(orchestration: Orchestration) -> int:

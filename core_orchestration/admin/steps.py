@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -35,6 +35,15 @@ else:
 SPELLED = {"role_id": "role", "steps": "inside"}
 DEFAULTS = {"description": "", "config": {}}
 COLUMNS = tuple(name for name in STEP_FIELDS if name not in {"role_id", "steps"})
+HELP_TEXTS = {
+    "timeout_ms": "The time of one attempt.",
+    "total_timeout_ms": "The time of all attempts together, from the start of the "
+    "first, waits between them included. Left empty, there is no limit.",
+    "queue_timeout_ms": "How long the step may wait for a worker, from when it was "
+    "its turn. Left empty, there is no limit.",
+    "at_most_once": "After a crash the step is not run again by itself but stops in "
+    "needs_attention until a person settles it.",
+}
 
 
 class EditedStep(StepModelForm):
@@ -52,6 +61,7 @@ class EditedStep(StepModelForm):
     class Meta:
         model = OrchestrationStep
         fields = (*COLUMNS, "role")
+        help_texts: ClassVar[Any] = HELP_TEXTS
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -167,6 +177,8 @@ class StepInline(StepsInline):
                     ("on_error", "timeout_ms", "max_retries"),
                     ("retry_delay_ms", "retry_backoff"),
                     ("retry_max_delay_ms", "retry_jitter"),
+                    ("total_timeout_ms", "queue_timeout_ms"),
+                    "at_most_once",
                 ),
             },
         ),

@@ -30,6 +30,7 @@ BODY_TYPES = frozenset({"loop"})
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _MONTH_MS = 30 * _DAY_MS
+_YEAR_MS = 366 * _DAY_MS
 _MAX_ORDER = 1_000_000_000
 
 FIELDS: Mapping[str, Field] = {
@@ -50,6 +51,9 @@ FIELDS: Mapping[str, Field] = {
     "retry_max_delay_ms": Field(rule=whole_number(0, _MONTH_MS)),
     "retry_jitter": Field(rule=boolean),
     "timeout_ms": Field(rule=whole_number(1, 7 * _DAY_MS)),
+    "total_timeout_ms": Field(rule=whole_number(1, _YEAR_MS), nullable=True),
+    "queue_timeout_ms": Field(rule=whole_number(1, _YEAR_MS), nullable=True),
+    "at_most_once": Field(rule=boolean),
     "on_error": Field(rule=one_of("fail", "continue")),
     "config": Field(rule=mapping),
     "steps": Field(rule=sequence),

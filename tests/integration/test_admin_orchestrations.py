@@ -15,6 +15,8 @@ from roles.models import Role
 
 PAGES = "/admin/core_orchestration/orchestration/"
 
+LIMITS = ("total_timeout_ms", "queue_timeout_ms", "at_most_once")
+
 pytestmark = pytest.mark.django_db
 
 
@@ -87,6 +89,8 @@ def step(name: str, **changes: Any) -> dict[str, Any]:
         "retry_delay_ms": 1000,
         "retry_backoff": 1.0,
         "retry_max_delay_ms": 600000,
+        "total_timeout_ms": "",
+        "queue_timeout_ms": "",
         "description": "",
         "config": "{}",
         "inside": "",
@@ -111,11 +115,18 @@ def stored(orchestration: Orchestration, **changes: Any) -> list[dict[str, Any]]
     return forms
 
 
-def step_errors(response: Any, number: int) -> dict[str, list[str]]:
+def shown_step(response: Any, number: int) -> Any:
     assert response.status_code == 200
-    formset = response.context["inline_admin_formsets"][0].formset
-    found: dict[str, list[str]] = formset.forms[number].errors
+    return response.context["inline_admin_formsets"][0].formset.forms[number]
+
+
+def step_errors(response: Any, number: int) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = shown_step(response, number).errors
     return found
+
+
+def limits_of(orchestration: Orchestration) -> list[tuple[Any, ...]]:
+    return list(orchestration.step_rows.values_list(*LIMITS))
 
 
 def test_a_valid_page_is_saved_and_published(admin: Client, role: Role) -> None:
@@ -137,6 +148,33 @@ def test_a_valid_page_is_saved_and_published(admin: Client, role: Role) -> None:
         3,
     )
     assert made.created_by is not None
+
+
+def test_a_steps_limits_are_entered_shown_and_emptied(
+    admin: Client, role: Role
+) -> None:
+    entered = {"total_timeout_ms": 9, "queue_timeout_ms": 7}
+    data = page(step("First", **entered, at_most_once="on"), step("Second"))
+    assert admin.post(PAGES + "add/", data).status_code == 302
+    made = Orchestration.objects.get()
+    assert limits_of(made) == [(9, 7, True), (None, None, False)]
+    address = f"{PAGES}{made.pk}/change/"
+    first = shown_step(admin.get(address), 0)
+    assert [first[name].value() for name in LIMITS] == [9, 7, True]
+    assert "needs_attention" in str(first["at_most_once"].help_text)
+    forms = stored(made, first={"queue_timeout_ms": 8})
+    assert admin.post(address, page(*forms)).status_code == 302
+    assert limits_of(made) == [(None, 8, False), (None, None, False)]
+
+
+def test_problems_with_a_steps_limits_stand_at_their_fields(
+    admin: Client, role: Role
+) -> None:
+    wrong = {"total_timeout_ms": 0, "queue_timeout_ms": 366 * 86_400_000 + 1}
+    response = admin.post(PAGES + "add/", page(step("First"), step("Second", **wrong)))
+    assert not step_errors(response, 0)
+    assert step_errors(response, 1).keys() == wrong.keys()
+    assert not Orchestration.objects.exists()
 
 
 def test_problems_stand_at_the_step_and_the_field(admin: Client, role: Role) -> None:

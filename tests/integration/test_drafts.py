@@ -11,11 +11,15 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
-from core_orchestration import drafts
-from core_orchestration.definition import Step
-from core_orchestration.models import Orchestration, OrchestrationStep
+from core_orchestration import drafts, versions
+from core_orchestration.definition import Step, parse
+from core_orchestration.models import (
+    Orchestration,
+    OrchestrationStep,
+    OrchestrationVersion,
+)
 from core_orchestration.rows import normal_steps, replace_steps, steps_of
-from roles.models import Role
+from roles.models import Role, content_digest
 from roles.registry import RoleInUse, delete_role
 
 MakeRole = Callable[..., Role]
@@ -61,6 +65,83 @@ def test_a_document_is_read_back_as_it_would_be_saved(shouter: Role) -> None:
     drafts.save(again, orchestration=orchestration)
     assert orchestration.published is not None
     assert orchestration.published.number == 1
+
+
+LIMITS = ("total_timeout_ms", "queue_timeout_ms", "at_most_once")
+
+
+def published_before_the_limits(orchestration: Orchestration) -> OrchestrationVersion:
+    """Make the only version what a release without the steps' limits published."""
+    newer = orchestration.published
+    assert newer is not None
+    steps = [
+        {name: value for name, value in step.items() if name not in LIMITS}
+        for step in newer.definition["steps"]
+    ]
+    snapshot = {**newer.definition, "steps": steps}
+    Orchestration.objects.filter(pk=orchestration.pk).update(published=None)
+    newer.delete()
+    orchestration.refresh_from_db()
+    older = OrchestrationVersion.objects.create(
+        orchestration=orchestration,
+        number=1,
+        definition=snapshot,
+        digest=content_digest(snapshot),
+    )
+    assert older.digest != newer.digest
+    return older
+
+
+def test_a_version_from_before_the_limits_is_kept_while_nothing_else_changes(
+    shouter: Role,
+) -> None:
+    orchestration = drafts.save(document())
+    older = published_before_the_limits(orchestration)
+    drafts.save(drafts.document_of(orchestration), orchestration=orchestration)
+    assert orchestration.published == older
+    drafts.save(document(), orchestration=orchestration)
+    assert orchestration.published == older
+    assert parse(older.definition) == versions.load(str(older.pk))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"max_retries": 1},
+        {"total_timeout_ms": 1},
+        {"queue_timeout_ms": 1},
+        {"at_most_once": True},
+    ],
+)
+def test_a_version_from_before_the_limits_is_followed_by_what_changes(
+    shouter: Role, change: dict[str, Any]
+) -> None:
+    orchestration = drafts.save(document())
+    older = published_before_the_limits(orchestration)
+    steps = [{"name": "Shout", "role_name": "Shouter", **change}]
+    drafts.save(document(steps=steps), orchestration=orchestration)
+    newer = orchestration.published
+    assert newer is not None
+    assert newer.number == older.number + 1
+    assert newer.definition["steps"][0].items() >= change.items()
+
+
+def test_values_that_are_only_equal_to_python_make_a_version(shouter: Role) -> None:
+    orchestration = drafts.save(document(output=[1]))
+    drafts.save(document(output=[True]), orchestration=orchestration)
+    assert orchestration.published is not None
+    assert orchestration.published.number == 2
+
+
+def test_a_release_from_before_the_limits_can_still_write_rows(db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT column_name FROM information_schema.columns"
+            " WHERE table_name = %s AND column_name = ANY(%s)"
+            " AND (is_nullable = 'YES' OR column_default = 'false')",
+            [OrchestrationStep._meta.db_table, list(LIMITS)],
+        )
+        assert {name for (name,) in cursor.fetchall()} == set(LIMITS)
 
 
 def test_a_draft_whose_role_went_has_a_problem(shouter: Role) -> None:

@@ -166,6 +166,46 @@ def test_what_was_read_can_be_put_back(api: APIClient, saved: str) -> None:
     assert again.json() | {"updated_at": None} == body | {"updated_at": None}
 
 
+def limits_of(body: dict[str, Any]) -> list[Any]:
+    names = ("total_timeout_ms", "queue_timeout_ms", "at_most_once")
+    return [each[name] for each in body["steps"] for name in names]
+
+
+def test_a_steps_limits_are_kept_and_taken_back(api: APIClient, shouter: Role) -> None:
+    most = 366 * 86_400_000
+    limits = {"total_timeout_ms": 1, "queue_timeout_ms": most, "at_most_once": True}
+    made = api.post(ORCHESTRATIONS, document(step("one", **limits)))
+    address = made.headers["Location"]
+    assert limits_of(api.get(address).json()) == [1, most, True]
+    again = api.put(address, api.get(address).json()).json()
+    assert (again["version"], limits_of(again)) == (1, [1, most, True])
+    taken_back = api.patch(address, {"steps": [step("one")]}).json()
+    assert (taken_back["version"], limits_of(taken_back)) == (2, [None, None, False])
+
+
+def test_faulty_limits_are_named_each_with_its_place(
+    api: APIClient, shouter: Role
+) -> None:
+    wrong = {"total_timeout_ms": 0, "queue_timeout_ms": 1.5, "at_most_once": "yes"}
+    response = api.post(ORCHESTRATIONS, document(step("one"), step("two", **wrong)))
+    assert response.status_code == 400
+    assert errors_of(response) == {
+        "/steps/1/total_timeout_ms": "out_of_range",
+        "/steps/1/queue_timeout_ms": "wrong_type",
+        "/steps/1/at_most_once": "wrong_type",
+    }
+
+
+def test_a_steps_limits_are_described(api: APIClient) -> None:
+    schema = api.get("/api/v1/schema/").json()
+    described = schema["components"]["schemas"]["Step"]["properties"]
+    for name in ("total_timeout_ms", "queue_timeout_ms"):
+        assert described[name]["type"] == ["integer", "null"]
+        assert "null: no limit" in described[name]["description"]
+    assert described["at_most_once"]["default"] is False
+    assert "needs_attention" in described["at_most_once"]["description"]
+
+
 def test_steps_of_equal_order_stay_as_they_were_sent(
     api: APIClient, shouter: Role
 ) -> None:
@@ -265,6 +305,8 @@ def test_lists_omit_steps_and_are_filtered(api: APIClient, shouter: Role) -> Non
         ({"parallel_group": "g" * 70}, "/steps/0/parallel_group"),
         ({"max_retries": 2**31}, "/steps/0/max_retries"),
         ({"timeout_ms": 2**63}, "/steps/0/timeout_ms"),
+        ({"total_timeout_ms": 2**63}, "/steps/0/total_timeout_ms"),
+        ({"queue_timeout_ms": 2**63}, "/steps/0/queue_timeout_ms"),
         ({"order": 2**31}, "/steps/0/order"),
         ({"retry_backoff": True}, "/steps/0/retry_backoff"),
         ({"retry_jitter": 1}, "/steps/0/retry_jitter"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from core_orchestration.definition import (
@@ -12,6 +14,7 @@ from core_orchestration.definition import (
     slug,
     step_keys,
     to_json,
+    walk,
 )
 
 
@@ -112,6 +115,32 @@ def test_the_snapshot_is_complete_and_reads_back_equal() -> None:
     assert parse(snapshot) == definition
     assert to_json(parse(snapshot)) == snapshot
     assert set(snapshot["steps"][0]) == set(Step.__dataclass_fields__)
+
+
+LIMITS = {"total_timeout_ms": 9, "queue_timeout_ms": 7, "at_most_once": True}
+
+
+def test_a_steps_limits_are_kept() -> None:
+    outer = {"key": "a", **LIMITS, "steps": [{"key": "b", **LIMITS}]}
+    definition = parse({"steps": [outer]})
+    (step,) = definition.steps
+    for each in (step, *step.steps):
+        assert {name: getattr(each, name) for name in LIMITS} == LIMITS
+    assert parse(to_json(definition)) == definition
+
+
+def test_a_snapshot_from_before_the_limits_reads_as_without_any() -> None:
+    definition = parse({"steps": [{"key": "a", "steps": [{"key": "b"}]}]})
+    snapshot = to_json(definition)
+    for step in walk(snapshot["steps"]):
+        assert [step[name] for name in LIMITS] == [None, None, False]
+    assert parse(without_limits(snapshot)) == definition
+
+
+def without_limits(document: dict[str, Any]) -> dict[str, Any]:
+    """Write a document, or a step, as releases before the limits did."""
+    kept = {name: value for name, value in document.items() if name not in LIMITS}
+    return {**kept, "steps": [without_limits(step) for step in document["steps"]]}
 
 
 def test_neighbours_of_a_group_form_one_block() -> None:

@@ -161,6 +161,27 @@ def test_required_fields_of_the_orchestration(field: str) -> None:
         ({"retry_jitter": 1}, ("/retry_jitter", "wrong_type")),
         ({"timeout_ms": 0}, ("/timeout_ms", "out_of_range")),
         ({"timeout_ms": 8 * 86_400_000}, ("/timeout_ms", "out_of_range")),
+        ({"total_timeout_ms": 0}, ("/total_timeout_ms", "out_of_range")),
+        ({"total_timeout_ms": -1}, ("/total_timeout_ms", "out_of_range")),
+        (
+            {"total_timeout_ms": 366 * 86_400_000 + 1},
+            ("/total_timeout_ms", "out_of_range"),
+        ),
+        ({"total_timeout_ms": 1.5}, ("/total_timeout_ms", "wrong_type")),
+        ({"total_timeout_ms": True}, ("/total_timeout_ms", "wrong_type")),
+        ({"total_timeout_ms": "1"}, ("/total_timeout_ms", "wrong_type")),
+        ({"queue_timeout_ms": 0}, ("/queue_timeout_ms", "out_of_range")),
+        ({"queue_timeout_ms": -1}, ("/queue_timeout_ms", "out_of_range")),
+        (
+            {"queue_timeout_ms": 366 * 86_400_000 + 1},
+            ("/queue_timeout_ms", "out_of_range"),
+        ),
+        ({"queue_timeout_ms": 1.5}, ("/queue_timeout_ms", "wrong_type")),
+        ({"queue_timeout_ms": True}, ("/queue_timeout_ms", "wrong_type")),
+        ({"queue_timeout_ms": "1"}, ("/queue_timeout_ms", "wrong_type")),
+        ({"at_most_once": 1}, ("/at_most_once", "wrong_type")),
+        ({"at_most_once": "true"}, ("/at_most_once", "wrong_type")),
+        ({"at_most_once": None}, ("/at_most_once", "wrong_type")),
         ({"on_error": "ignore"}, ("/on_error", "unknown_choice")),
         ({"on_error": ["fail"]}, ("/on_error", "unknown_choice")),
         ({"config": None}, ("/config", "wrong_type")),
@@ -194,9 +215,19 @@ def test_null_means_none_where_none_is_the_default() -> None:
         "condition",
         "input_mapping",
         "output_mapping",
+        "total_timeout_ms",
+        "queue_timeout_ms",
     )
     fields = dict.fromkeys(nullable)
     assert found(orchestration(step("a", name=None, **fields), output=None)) == []
+
+
+@pytest.mark.parametrize("most", [1, 366 * 86_400_000])
+def test_all_attempts_and_the_wait_for_a_worker_have_limits_of_their_own(
+    most: int,
+) -> None:
+    limits = {"total_timeout_ms": most, "queue_timeout_ms": most, "at_most_once": True}
+    assert found(orchestration(step("a", timeout_ms=1000, **limits))) == []
 
 
 def test_a_step_needs_a_name_or_a_key() -> None:
