@@ -10,3 +10,4 @@ class WiringConfig(AppConfig):
 
     def ready(self) -> None:
         from config import celery  # noqa: F401  (needs the settings first)
+        from executions import tasks  # noqa: F401  (whoever sends stamps like a worker)

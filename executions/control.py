@@ -1,20 +1,203 @@
-"""Steer executions that are under way."""
+"""
+Steer executions that are under way, and those that ended badly.
+
+Each verb says whether it did something: False means that it was so already. What
+the execution's state does not allow raises Refused and changes nothing.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import timedelta
+from typing import LiteralString
 from uuid import UUID
 
-from executions import lifecycle
+from executions import lifecycle, pinned, resumption, situation
 from executions.announce import announce
+from executions.database import fetch
+from executions.lifecycle import Request
+from executions.models import Execution
+from executions.plan import Plan
+from executions.situation import Situation
+from executions.states import (
+    ACTIVE_EXECUTION,
+    TERMINAL_EXECUTION,
+    ExecutionStatus,
+    StepStatus,
+)
+
+# What running attempts get to end by themselves; their workers hear of it at a
+# heartbeat, and the whole is to be over within ten seconds.
+CANCEL_GRACE = timedelta(seconds=8)
+
+
+class Refused(Exception):
+    """The execution's state does not allow it; the message says what would."""
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def cancel(execution_id: UUID, *, by: str | None, reason: str | None = None) -> bool:
     """
-    End an execution now; False when it had ended by itself.
+    Let nothing more of an execution start, and end it when nothing of it runs.
 
-    Steps that run are told at their worker's next heartbeat; what they still report
-    changes nothing.
+    Running attempts are told at their worker's next heartbeat and may clean up; what
+    they come to within CANCEL_GRACE is recorded. Its children are cancelled as well.
     """
-    cancelled = lifecycle.cancel(execution_id, by=by, reason=reason)
+    request = Request(by=by, reason=reason)
+    done = lifecycle.request_cancel(execution_id, request, grace=CANCEL_GRACE)
+    if done:
+        lifecycle.finish_cancel(execution_id)
+        announce(execution_id)
+    else:
+        _check_cancelled(execution_id)
+    _each_child(execution_id, cancel, by=by, reason=reason)
+    return done
+
+
+def terminate(execution_id: UUID, *, by: str | None, reason: str | None = None) -> bool:
+    """
+    End an execution at once, and its children; nothing that still runs is recorded.
+
+    Effects of running attempts may happen all the same: use it when `cancel` waits
+    for something that you do not want to wait for.
+    """
+    done = lifecycle.terminate(execution_id, by=by, reason=reason)
+    if done:
+        announce(execution_id)
+    else:
+        _check_cancelled(execution_id)
+    _each_child(execution_id, terminate, by=by, reason=reason)
+    return done
+
+
+def pause(execution_id: UUID, *, by: str | None, reason: str | None = None) -> bool:
+    """
+    Let no further step start until `resume`.
+
+    What runs ends by itself and is recorded. Deadlines of the execution and its
+    steps stand still meanwhile.
+    """
+    done = lifecycle.pause(execution_id, Request(by=by, reason=reason))
+    if not done:
+        now = _read(execution_id)
+        if now.status != ExecutionStatus.PAUSED or now.cancel_request:
+            raise _not_now(now, "be paused")
     announce(execution_id)
-    return cancelled
+    return done
+
+
+def resume(execution_id: UUID, *, by: str | None, reason: str | None = None) -> bool:
+    """Let a paused execution go on where it is."""
+    done = lifecycle.resume(execution_id, Request(by=by, reason=reason))
+    if not done:
+        now = _read(execution_id)
+        if now.status in TERMINAL_EXECUTION or now.cancel_request:
+            raise _not_now(now, "be resumed")
+        return False
+    resumption.go_on(execution_id, unstarted="all")
+    resumption.look_again(execution_id)
+    announce(execution_id)
+    return done
+
+
+def retry(execution_id: UUID, *, by: str | None, reason: str | None = None) -> bool:
+    """
+    Let an execution that failed, timed out or was cancelled go on from there.
+
+    Finished steps keep their outcomes. Those that failed or were cut off run again,
+    under the same idempotency keys, with all their tries anew, and the execution's
+    time starts anew. False when it is under way.
+    """
+    known = situation.read_all(execution_id)
+    now = _read(execution_id)
+    if known is None or now.status in ACTIVE_EXECUTION:
+        return False
+    if now.status == ExecutionStatus.COMPLETED:
+        raise Refused(
+            "The execution is completed; fork it from a step, or run it again.",
+            code="completed",
+        )
+    plan = pinned.plan(str(now.version_id))
+    again = _to_do_again(plan, known)
+    block = _first_block(plan, again, known)
+    epoch = lifecycle.revive(
+        execution_id,
+        Request(by=by, reason=reason),
+        epoch=known.epoch,
+        block=block,
+        paths=again,
+        timeout=_timeout(plan),
+    )
+    if epoch is None:
+        return False
+    resumption.go_on(execution_id, unstarted="all")
+    announce(execution_id)
+    return True
+
+
+def _to_do_again(plan: Plan, known: Situation) -> set[str]:
+    """List what was cut off, and the failures that ended the execution."""
+    return {
+        path
+        for path, row in known.rows.items()
+        if row.status in (StepStatus.CANCELLED, StepStatus.NEEDS_ATTENTION)
+        or (
+            row.status in (StepStatus.FAILED, StepStatus.TIMED_OUT)
+            and plan.by_path[path].step.on_error == "fail"
+        )
+    }
+
+
+def _first_block(plan: Plan, again: set[str], known: Situation) -> int:
+    """Name the block to go on with: the first that is not finished without `again`."""
+    for block in plan.blocks:
+        for step in plan.of_block(block):
+            row = known.rows.get(step.path)
+            if step.path in again or row is None or not row.is_settled:
+                return block.index
+    return plan.blocks[-1].index
+
+
+def _timeout(plan: Plan) -> timedelta | None:
+    limit_ms = plan.definition.timeout_ms
+    return None if limit_ms is None else timedelta(milliseconds=limit_ms)
+
+
+_CHILDREN: LiteralString = """
+SELECT x.id FROM executions_execution x
+WHERE x.parent_execution_id = %(execution)s
+  AND x.status IN ('pending', 'running', 'waiting', 'paused')
+"""
+
+
+def _each_child(
+    execution_id: UUID, verb: Callable[..., bool], **request: str | None
+) -> None:
+    for (child,) in fetch(_CHILDREN, {"execution": execution_id}):
+        verb(child, **request)
+
+
+def _read(execution_id: UUID) -> Execution:
+    columns = ("status", "cancel_request", "version_id")
+    found: Execution = Execution.objects.only(*columns).get(pk=execution_id)
+    return found
+
+
+def _check_cancelled(execution_id: UUID) -> None:
+    now = _read(execution_id)
+    if now.status in TERMINAL_EXECUTION and now.status != ExecutionStatus.CANCELLED:
+        raise _not_now(now, "be cancelled")
+
+
+def _not_now(now: Execution, what: str) -> Refused:
+    if now.status in TERMINAL_EXECUTION:
+        return Refused(
+            f"The execution is {now.status} already and cannot {what}.",
+            code="already_finished",
+        )
+    return Refused(
+        f"The execution is being cancelled and cannot {what}.", code="being_cancelled"
+    )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 from functools import partial
+from uuid import UUID
 
 from django.db import connection, transaction
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
-from executions import canvas, failpoints, pinned
+from executions import canvas, failpoints, lifecycle, pinned
 from executions.plan import Plan, PlannedStep
 from executions.signatures import Address
 from roles.runners import Pool, runner_for
@@ -48,6 +49,8 @@ def send(
         recovery=recovery,
     )
 
+    expect(plan, block, UUID(address.execution))
+
     def publish() -> None:
         failpoints.reach("in_dispatch")
         try:
@@ -61,3 +64,11 @@ def send(
         transaction.on_commit(publish)
     else:
         publish()
+
+
+def expect(plan: Plan, block: int, execution_id: UUID) -> None:
+    """Have the reconciler see to it that a block's steps find workers in time."""
+    waiting = plan.queued_for_a_time(plan.blocks[block])
+    if waiting:
+        in_ms = min(planned.step.queue_timeout_ms or 0 for planned in waiting)
+        lifecycle.wake_execution(execution_id, in_ms=in_ms)

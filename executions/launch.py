@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -11,8 +12,9 @@ from uuid_utils.compat import uuid7
 from core_orchestration.definition import Definition
 from core_orchestration.models import Orchestration
 from core_orchestration.validation import Problem, check_input, storable_problems
-from executions import dispatch, lifecycle, pinned
+from executions import dispatch, lifecycle, pinned, resumption
 from executions.announce import announce
+from executions.database import one_transaction
 from executions.models import Execution
 from executions.plan import roles_named
 from executions.signatures import Address
@@ -41,12 +43,30 @@ class IdempotencyConflict(Exception):
     """The Idempotency-Key was used before, with another orchestration or input."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """
+    Where an execution begins that does not begin at the beginning.
+
+    It runs `version` (an id) in place of the published one, from `block` on, with
+    the outcomes of the steps at `copied` (from paths to ordinals) taken from the
+    execution `source`; `origin` is kept with it.
+    """
+
+    version: str
+    origin: Mapping[str, str]
+    block: int = 0
+    source: UUID | None = None
+    copied: Mapping[str, int] = field(default_factory=dict)
+
+
 def launch(
     orchestration: Orchestration,
     input: Any,  # noqa: A002  (the contract's own word)
     *,
     by: AbstractBaseUser | None = None,
     idempotency_key: str | None = None,
+    beginning: Beginning | None = None,
 ) -> Execution:
     """
     Record an execution of the published version and send its first messages.
@@ -55,10 +75,14 @@ def launch(
     the first one made (its `is_replay` is true). Raises NotRunnable, InvalidInput or
     IdempotencyConflict; then nothing was recorded.
     """
-    request = _Request(orchestration, input, by.pk if by else None, idempotency_key)
+    origin = dict(beginning.origin) if beginning else None
+    user = by.pk if by else None
+    request = _Request(orchestration, input, user, idempotency_key, origin)
     if first := request.made_before():
         return first
     version = _runnable_version(orchestration)
+    if beginning:
+        version = beginning.version
     definition = pinned.plan(version).definition
     _check(definition, input)
     execution = Execution(
@@ -67,18 +91,36 @@ def launch(
         version_id=UUID(version),
         status=ExecutionStatus.PENDING.value,
         epoch=1,
+        cursor=beginning.block if beginning else 0,
         input=input,
         role_pins=_pins(definition),
         created_by_id=request.user,
         idempotency_key=idempotency_key,
+        origin=origin,
     )
-    if lifecycle.create(execution, timeout_ms=definition.timeout_ms):
+    if _create(execution, definition, beginning):
         _send(execution)
         return execution
     # The key is taken by now, or was: its holder may have been deleted just here.
     return request.made_before() or launch(
-        orchestration, input, by=by, idempotency_key=idempotency_key
+        orchestration,
+        input,
+        by=by,
+        idempotency_key=idempotency_key,
+        beginning=beginning,
     )
+
+
+def _create(
+    execution: Execution, definition: Definition, beginning: Beginning | None
+) -> bool:
+    if beginning is None or beginning.source is None:
+        return lifecycle.create(execution, timeout_ms=definition.timeout_ms)
+    with one_transaction():
+        made = lifecycle.create(execution, timeout_ms=definition.timeout_ms)
+        if made:
+            lifecycle.copy_runs(beginning.source, execution.pk, places=beginning.copied)
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +131,7 @@ class _Request:
     input: Any
     user: int | None
     key: str | None
+    origin: dict[str, str] | None
 
     def made_before(self) -> Execution | None:
         """Return the execution that an equal request with this key made."""
@@ -99,7 +142,8 @@ class _Request:
         if first is None:
             return None
         asked_before = first.orchestration_id == self.orchestration.pk
-        if not asked_before or not same(first.input, self.input):
+        asked_so = asked_before and first.origin == self.origin
+        if not asked_so or not same(first.input, self.input):
             raise IdempotencyConflict(
                 f"The Idempotency-Key {self.key!r} belongs to execution {first.pk}, "
                 "of another orchestration or input; choose a new key."
@@ -139,5 +183,8 @@ def _send(execution: Execution) -> None:
         execution=str(execution.pk), version=str(execution.version_id), epoch=1
     )
     plan = pinned.plan(address.version)
-    dispatch.send(plan, 0, address, pins=execution.role_pins)
+    if execution.cursor:
+        resumption.go_on(execution.pk, unstarted="all")
+    else:
+        dispatch.send(plan, 0, address, pins=execution.role_pins)
     announce(execution.pk)

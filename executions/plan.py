@@ -72,6 +72,11 @@ class Plan:
     def of_block(self, block: Block) -> tuple[PlannedStep, ...]:
         return self.steps[block.start : block.start + len(block.steps)]
 
+    def queued_for_a_time(self, block: Block) -> list[PlannedStep]:
+        """List the steps of a block that wait for a worker for a limited time."""
+        steps = self.of_block(block)
+        return [step for step in steps if step.step.queue_timeout_ms is not None]
+
     def next_block(self, block: Block) -> Block | None:
         """Return the block after this one, None after the last."""
         following = block.index + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,16 +47,24 @@ class GiveUp:
 
 
 def decide(
-    step: Step, failure: Failure, *, tries: int, chance: float
+    step: Step,
+    failure: Failure,
+    *,
+    tries: int,
+    chance: float,
+    fits: Callable[[float], bool],
 ) -> Retry | GiveUp:
     """
     Say what follows a failure.
 
     `tries` counts the attempts made, those lost with their worker left out;
-    `chance` in [0, 1) spreads the delay when the step asks for jitter.
+    `chance` in [0, 1) spreads the delay when the step asks for jitter; `fits` tells
+    whether a wait of so many seconds leaves time for another attempt.
     """
     if failure.retryable and tries <= step.max_retries:
-        return Retry(delay_s=retry_delay_s(step, failure, tries=tries, chance=chance))
+        delay_s = retry_delay_s(step, failure, tries=tries, chance=chance)
+        if fits(delay_s):
+            return Retry(delay_s=delay_s)
     status = StepStatus.TIMED_OUT if failure.timed_out else StepStatus.FAILED
     return GiveUp(status=status, fatal=step.on_error == "fail")
 

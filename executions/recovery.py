@@ -17,21 +17,11 @@ from uuid import UUID
 import redis
 from django.conf import settings
 
-from executions import (
-    dispatch,
-    failpoints,
-    lifecycle,
-    passage,
-    pinned,
-    policy,
-    situation,
-)
+from executions import control, lifecycle, pinned, policy, queueing, resumption
 from executions.announce import announce
 from executions.database import UNREACHABLE, fetch
-from executions.lifecycle import NewRun
-from executions.plan import Plan
-from executions.signatures import QUEUES, Address
-from executions.situation import Situation
+from executions.runs import run_of
+from executions.signatures import QUEUES
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +34,8 @@ _LAPSED_RUNS: LiteralString = """
 SELECT s.execution_id, s.id, s.path, s.crashes
 FROM executions_execution e
 JOIN executions_steprun s ON s.execution_id = e.id
-WHERE e.status = 'running' AND s.status = 'running' AND NOT EXISTS (
+WHERE e.status IN ('running', 'waiting', 'paused') AND s.status = 'running'
+  AND NOT EXISTS (
   SELECT 1 FROM executions_worker w
   WHERE w.id = s.worker AND w.lease_until > clock_timestamp())
 ORDER BY s.id LIMIT %(batch)s
@@ -75,24 +66,16 @@ def free_lost_steps() -> int:
 
 
 def _free(execution_id: UUID, step_run_id: UUID, path: str, crashes: int) -> bool:
+    address = resumption.address_of(execution_id)
+    planned = pinned.plan(address.version).by_path[path]
     limit = settings.CORE_MAX_CRASHES
+    if planned.step.at_most_once:
+        log.error("Step %s of %s needs attention.", path, execution_id)
+        return lifecycle.put_aside(step_run_id)
     if crashes < limit:
         log.warning("Step %s of %s lost its worker.", path, execution_id)
         return lifecycle.return_lost(step_run_id, max_crashes=limit, wake=True)
-    address = _address(execution_id)
-    planned = pinned.plan(address.version).by_path[path]
-    run = NewRun(
-        id=step_run_id,
-        execution_id=execution_id,
-        epoch=address.epoch,
-        ordinal=planned.ordinal,
-        path=path,
-        key=planned.step.key,
-        role_name="",
-        worker=step_run_id,
-        input=None,
-        timeout_ms=planned.step.timeout_ms,
-    )
+    run = run_of(address, planned)
     log.error("Step %s of %s crashed too often.", path, execution_id)
     announce(execution_id)
     return lifecycle.give_up_crashed(run, fatal=planned.step.on_error == "fail")
@@ -108,23 +91,38 @@ WITH due AS (
 UPDATE executions_execution x
 SET wake_at = clock_timestamp() + interval '15 seconds'
 FROM due WHERE x.id = due.id
-RETURNING x.id, x.wake_at, coalesce(x.deadline_at <= clock_timestamp(), false)
+RETURNING x.id, x.wake_at, coalesce(x.deadline_at <= clock_timestamp(), false),
+  (x.cancel_request->>'at')::timestamptz + %(grace)s::interval <= clock_timestamp()
 """
 
 
 def wake_due() -> int:
-    """End executions whose deadline passed, and resume those with a due timer."""
-    return sum(_safely(_wake, *row) for row in fetch(_DUE, {"batch": BATCH}))
+    """End executions whose time is over, and move those with a due timer."""
+    params = {"batch": BATCH, "grace": control.CANCEL_GRACE}
+    return sum(_safely(_wake, *row) for row in fetch(_DUE, params))
 
 
-def _wake(execution_id: UUID, put_off_to: datetime, overdue: bool) -> bool:
+def _wake(
+    execution_id: UUID,
+    put_off_to: datetime,
+    overdue: bool,
+    given_up: bool | None,  # None: nobody wants it cancelled
+) -> bool:
     if overdue:
         lifecycle.time_out(execution_id)
-        announce(execution_id)
+    elif given_up is not None:
+        lifecycle.finish_cancel(execution_id, whatever_runs=given_up)
     else:
-        resume(execution_id)
-    fetch(_SET_TIMER, {"execution": execution_id, "put_off_to": put_off_to})
+        _move(execution_id, put_off_to)
+    announce(execution_id)
     return True
+
+
+def _move(execution_id: UUID, put_off_to: datetime) -> None:
+    queue = queueing.expire_overdue(execution_id)
+    in_queue = queue.next_at is not None and not queue.expired
+    resumption.go_on(execution_id, unstarted="none" if in_queue else "block")
+    resumption.set_timer(execution_id, seen=put_off_to, queue_at=queue.next_at)
 
 
 def _safely(act: Callable[..., bool], *item: Any) -> bool:
@@ -138,57 +136,9 @@ def _safely(act: Callable[..., bool], *item: Any) -> bool:
         return False
 
 
-def resume(execution_id: UUID) -> None:
-    """
-    Send the steps that are due.
-
-    The epoch stays: messages of this canvas that are still under way, such as a
-    group's other members, keep their meaning.
-    """
-    known = situation.read_all(execution_id)
-    if known is None or known.status not in ("pending", "running"):
-        return
-    address = _address(execution_id)
-    plan = pinned.plan(address.version)
-    block = _unsettled_block(plan, known)
-    if block is None:
-        passage.end(execution_id, address)
-        return
-    due = {row[0] for row in fetch(_DUE_STEPS, {"execution": execution_id})}
-    members = {step.path for step in plan.of_block(plan.blocks[block])}
-    started = members & known.rows.keys()
-    if started and not due & members:
-        return
-    lifecycle.advance(execution_id, epoch=address.epoch, block=block)
-    dispatch.send(
-        plan,
-        block,
-        address,
-        pins=known.role_pins,
-        members=(due & members) if started else None,
-        recovery=True,
-    )
-
-
-_DUE_STEPS: LiteralString = """
-SELECT s.path FROM executions_steprun s
-WHERE s.execution_id = %(execution)s AND s.status IN ('pending', 'retrying')
-  AND coalesce(s.retry_at, '-infinity') <= clock_timestamp()
-"""
-# Who set the timer anew meanwhile is not overruled.
-_SET_TIMER: LiteralString = """
-UPDATE executions_execution x SET wake_at = least(x.deadline_at, later.retry_at)
-FROM (SELECT min(s.retry_at) AS retry_at FROM executions_steprun s
-      WHERE s.execution_id = %(execution)s AND s.status = 'retrying'
-        AND s.retry_at > clock_timestamp()) later
-WHERE x.id = %(execution)s AND x.wake_at = %(put_off_to)s
-RETURNING x.id
-"""
-
-
 _SUSPECTS: LiteralString = """
 SELECT e.id FROM executions_execution e
-WHERE e.status IN ('pending', 'running')
+WHERE e.status IN ('pending', 'running') AND e.cancel_request IS NULL
   AND e.dispatched_at < clock_timestamp()
     - least(%(quiet)s * power(2, CASE WHEN EXISTS (
         SELECT 1 FROM executions_steprun s
@@ -205,8 +155,7 @@ WHERE e.status IN ('pending', 'running')
         AND clock_timestamp() + %(held)s * interval '1 second')
       OR (s.status = 'running' AND EXISTS (
         SELECT 1 FROM executions_worker w
-        WHERE w.id = s.worker AND w.lease_until > clock_timestamp()))
-      OR s.status IN ('waiting', 'needs_attention')))
+        WHERE w.id = s.worker AND w.lease_until > clock_timestamp()))))
 ORDER BY e.dispatched_at LIMIT %(batch)s
 """
 
@@ -226,7 +175,9 @@ def resend_lost(broker: redis.Redis) -> int:
         "batch": BATCH,
         "held": policy.LONGEST_HELD_DELAY_S,
     }
-    return sum(_safely(redispatch, row[0]) for row in fetch(_SUSPECTS, params))
+    return sum(
+        _safely(resumption.redispatch, row[0]) for row in fetch(_SUSPECTS, params)
+    )
 
 
 _DELIVERED: LiteralString = """
@@ -249,74 +200,3 @@ def _everything_before(broker: redis.Redis) -> str:
     if not marks:
         return "infinity"
     return str(fetch(_TIME, {"seconds": min(marks)})[0][0])
-
-
-def redispatch(execution_id: UUID) -> bool:
-    """
-    Compile the canvas of what is left and send it under a new epoch.
-
-    Every message sent before is dead on arrival. False when there is nothing to
-    send: steps wait for their timers, or somebody else moved the execution.
-    """
-    known = situation.read_all(execution_id)
-    if known is None:
-        return False
-    address = _address(execution_id)
-    plan = pinned.plan(address.version)
-    block = _unsettled_block(plan, known)
-    if block is None:
-        passage.end(execution_id, address)
-        return True
-    members = _unsettled(plan, block, known) - _with_a_timer(execution_id)
-    if not members:
-        lifecycle.leave(execution_id, epoch=known.epoch)
-        return False
-    epoch = lifecycle.next_epoch(execution_id, epoch=known.epoch, block=block)
-    if epoch is None:
-        return False
-    log.warning("Execution %s is sent again from block %s.", execution_id, block)
-    failpoints.reach("in_resend")
-    fresh = Address(execution=address.execution, version=address.version, epoch=epoch)
-    dispatch.send(
-        plan, block, fresh, pins=known.role_pins, members=members, recovery=True
-    )
-    return True
-
-
-_ADDRESS: LiteralString = """
-SELECT e.version_id, e.epoch FROM executions_execution e
-WHERE e.id = %(execution)s
-"""
-
-
-def _address(execution_id: UUID) -> Address:
-    version, epoch = fetch(_ADDRESS, {"execution": execution_id})[0]
-    return Address(execution=str(execution_id), version=str(version), epoch=epoch)
-
-
-_WITH_A_TIMER: LiteralString = """
-SELECT s.path FROM executions_steprun s
-WHERE s.execution_id = %(execution)s AND s.status = 'retrying'
-  AND s.retry_at > clock_timestamp()
-"""
-
-
-def _with_a_timer(execution_id: UUID) -> set[str]:
-    return {row[0] for row in fetch(_WITH_A_TIMER, {"execution": execution_id})}
-
-
-def _unsettled(plan: Plan, block: int, known: Situation) -> set[str]:
-    steps = plan.of_block(plan.blocks[block])
-    return {
-        step.path
-        for step in steps
-        if step.path not in known.rows or not known.rows[step.path].is_settled
-    }
-
-
-def _unsettled_block(plan: Plan, known: Situation) -> int | None:
-    """Return the first block with a step that is not settled, None if all are."""
-    for block in plan.blocks[known.cursor :]:
-        if _unsettled(plan, block.index, known):
-            return block.index
-    return None

@@ -39,15 +39,21 @@ class Situation:
     """An execution as one worker knows it; outcomes that it records are added."""
 
     status: str
+    cancelling: bool
     epoch: int
     cursor: int
     role_pins: Mapping[str, str]
     input: Any
     rows: dict[str, Row]
 
+    @property
+    def goes_on(self) -> bool:
+        """Tell whether steps may begin."""
+        return self.status in ("pending", "running", "waiting") and not self.cancelling
+
     def is_current(self, epoch: int) -> bool:
         """Tell whether messages of this epoch still count."""
-        return self.status in ("pending", "running") and self.epoch == epoch
+        return self.goes_on and self.epoch == epoch
 
     def remember(self, path: str, outcome: Outcome) -> None:
         """Add what a step came to."""
@@ -83,7 +89,7 @@ class Situation:
 
 
 _READ: LiteralString = """
-SELECT e.status, e.epoch, e.cursor, e.role_pins, e.input,
+SELECT e.status, e.cancel_request IS NOT NULL, e.epoch, e.cursor, e.role_pins, e.input,
   (SELECT json_agg(json_build_array(s.path, s.status, s.output, s.exports, s.error))
    FROM executions_steprun s WHERE {which})
 FROM executions_execution e WHERE e.id = %(execution)s
@@ -104,9 +110,10 @@ def read_all(execution_id: UUID) -> Situation | None:
 
 
 def _read(sql: LiteralString, params: Mapping[str, Any]) -> Situation | None:
-    for status, epoch, cursor, pins, given, rows in fetch(sql, params):
+    for status, cancelling, epoch, cursor, pins, given, rows in fetch(sql, params):
         return Situation(
             status=status,
+            cancelling=cancelling,
             epoch=epoch,
             cursor=cursor,
             role_pins=decoded(pins),

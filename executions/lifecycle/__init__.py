@@ -8,46 +8,85 @@ any step run's, so that they never wait for each other in a circle.
 
 from __future__ import annotations
 
-from executions.lifecycle.claims import Claim, NewRun, claim, claim_of, skip
-from executions.lifecycle.endings import cancel, complete, fail, time_out
+from executions.lifecycle.claims import Claim, NewRun, attended, claim, claim_of, skip
+from executions.lifecycle.endings import (
+    complete,
+    fail,
+    finish_cancel,
+    terminate,
+    time_out,
+)
+from executions.lifecycle.expiry import expire
+from executions.lifecycle.losses import give_up_crashed, put_aside, return_lost
 from executions.lifecycle.outcomes import (
     Outcome,
     Settled,
-    give_up_crashed,
     is_recorded,
     is_scheduled,
-    return_lost,
     schedule_retry,
     settle,
     settle_and_claim,
     settle_and_complete,
     settle_and_fail,
+    wake_execution,
 )
-from executions.lifecycle.passages import advance, create, leave, next_epoch
+from executions.lifecycle.passages import (
+    advance,
+    copy_runs,
+    create,
+    leave,
+    next_epoch,
+)
+from executions.lifecycle.requests import (
+    Request,
+    let_go,
+    pause,
+    request_cancel,
+    reset_step,
+    rest,
+    resume,
+    revive,
+    stir,
+)
 
 __all__ = [
     "Claim",
     "NewRun",
     "Outcome",
+    "Request",
     "Settled",
     "advance",
-    "cancel",
+    "attended",
     "claim",
     "claim_of",
     "complete",
+    "copy_runs",
     "create",
+    "expire",
     "fail",
+    "finish_cancel",
     "give_up_crashed",
     "is_recorded",
     "is_scheduled",
     "leave",
+    "let_go",
     "next_epoch",
+    "pause",
+    "put_aside",
+    "request_cancel",
+    "reset_step",
+    "rest",
+    "resume",
     "return_lost",
+    "revive",
     "schedule_retry",
     "settle",
     "settle_and_claim",
     "settle_and_complete",
     "settle_and_fail",
     "skip",
+    "stir",
+    "terminate",
     "time_out",
+    "wake_execution",
 ]

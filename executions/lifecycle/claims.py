@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, LiteralString
+from time import monotonic
+from typing import Any, Literal, LiteralString
 from uuid import UUID
 
 from executions.database import fetch, json_or_null
@@ -12,7 +14,13 @@ from executions.database import fetch, json_or_null
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """What a claim writes; `timeout_ms` bounds the attempt."""
+    """
+    What a claim writes.
+
+    `timeout_ms` bounds the attempt and `total_timeout_ms` all attempts together. A
+    `durable` claim is on disk before the work begins, so that even a database that
+    crashes cannot forget that the step was begun.
+    """
 
     id: UUID
     execution_id: UUID
@@ -24,6 +32,8 @@ class NewRun:
     worker: UUID
     input: Any
     timeout_ms: int
+    total_timeout_ms: int | None = None
+    durable: bool = False
 
     def params(self, prefix: str = "") -> dict[str, Any]:
         return {
@@ -37,7 +47,11 @@ class NewRun:
             f"{prefix}worker": self.worker,
             f"{prefix}input": json_or_null(self.input),
             f"{prefix}timeout_ms": self.timeout_ms,
+            f"{prefix}total_timeout_ms": self.total_timeout_ms,
         }
+
+
+Limit = Literal["attempt", "step", "execution"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,74 +65,133 @@ class Claim:
     run: NewRun
     attempt: int
     crashes: int
+    spent: int
     fence: int
     deadline: datetime
     left_s: float  # from the claim to the deadline, by the database's clock
+    step_left_s: float | None  # and to the end of all attempts
+    limit: Limit  # whose time it is that ends at the deadline
+    made_at: float = field(default_factory=monotonic, compare=False)
 
     @classmethod
     def of(cls, run: NewRun, row: tuple[Any, ...]) -> Claim:
-        attempt, crashes, fence, deadline, left_s = row
+        """Read what `CLAIMED` selects."""
+        attempt, crashes, spent, fence, deadline, left_s, step_left_s, limit = row
         return cls(
             run=run,
             attempt=attempt,
             crashes=crashes,
+            spent=spent,
             fence=fence,
             deadline=deadline,
             left_s=left_s,
+            step_left_s=step_left_s,
+            limit=limit,
         )
 
     @property
     def tries(self) -> int:
-        """The attempts made so far, those lost with their worker left out."""
-        return self.attempt - self.crashes
+        """The attempts that count against max_retries: none lost with its worker."""
+        return self.attempt - self.crashes - self.spent
 
+    def retry_fits(self, delay_s: float) -> bool:
+        """Tell whether an attempt `delay_s` seconds from now begins in time."""
+        if self.step_left_s is None:
+            return True
+        return monotonic() - self.made_at + delay_s < self.step_left_s
+
+
+# What a claim tells, of the step run `s` in an execution that ends at `deadline_at`.
+CLAIMED: LiteralString = """
+  s.attempt, s.crashes, s.spent, s.fence, s.attempt_deadline,
+  extract(epoch FROM s.attempt_deadline - clock_timestamp())::float8,
+  extract(epoch FROM s.deadline_at - clock_timestamp())::float8,
+  CASE WHEN e.deadline_at <= s.attempt_deadline THEN 'execution'
+       WHEN s.deadline_at <= s.attempt_deadline THEN 'step'
+       ELSE 'attempt' END
+"""
+# The columns of a run as it is first claimed; `{at}` prefixes the parameters.
+FIRST_CLAIM: LiteralString = """
+    (id, execution_id, ordinal, path, key, role_name, status, attempt, crashes,
+     fence, worker, input, started_at, deadline_at, attempt_deadline)
+  SELECT %({at}id)s, e.id, %({at}ordinal)s, %({at}path)s, %({at}key)s, %({at}role)s,
+     'running', 1, 0, 1, %({at}worker)s, %({at}input)s::jsonb, clock_timestamp(),
+     clock_timestamp() + %({at}total_timeout_ms)s::bigint * interval '1 ms',
+     least(clock_timestamp() + %({at}timeout_ms)s * interval '1 ms',
+       clock_timestamp() + %({at}total_timeout_ms)s::bigint * interval '1 ms',
+       e.deadline_at)
+"""
 
 # A lost claim does no harm: the step is claimed again, under the same id. So its
 # commit need not wait for the disk.
 _NO_WAIT: LiteralString = "SELECT set_config('synchronous_commit', 'off', true) AS set"
+_WAIT: LiteralString = "SELECT 1 AS set"
 
-# The first claim of an execution starts it; the stronger lock lets the members of a
-# first group queue where two shared locks that both want more would deadlock.
-_CLAIM: LiteralString = """
-WITH hurry AS MATERIALIZED ({no_wait}),
+# The first claim of an execution starts it, and so does one after a wait; their
+# stronger lock lets the members of a group queue where two shared locks that both
+# want more would deadlock.
+_STARTING: LiteralString = """
 e AS MATERIALIZED (
-  SELECT x.id, x.status, x.deadline_at FROM executions_execution x, hurry
+  SELECT x.id, x.status, x.deadline_at FROM executions_execution x, pace
   WHERE x.id = %(execution)s AND x.epoch = %(epoch)s
-    AND x.status IN ('pending', 'running')
+    AND x.status IN ('pending', 'running', 'waiting') AND x.cancel_request IS NULL
   {lock} OF x),
 started AS (
   UPDATE executions_execution x
   SET status = 'running', started_at = coalesce(x.started_at, clock_timestamp())
-  FROM e WHERE x.id = e.id AND e.status = 'pending'
-  RETURNING x.id),
-claimed AS (
-  INSERT INTO executions_steprun AS s
-    (id, execution_id, ordinal, path, key, role_name, status, attempt, crashes,
-     fence, worker, input, started_at, attempt_deadline)
-  SELECT %(id)s, e.id, %(ordinal)s, %(path)s, %(key)s, %(role)s, 'running', 1, 0,
-     1, %(worker)s, %(input)s::jsonb, clock_timestamp(),
-     least(clock_timestamp() + %(timeout_ms)s * interval '1 ms', e.deadline_at)
-  FROM e
+  FROM e WHERE x.id = e.id AND e.status <> 'running'
+  RETURNING x.id, e.status AS was)
+"""
+_RUNNING: LiteralString = "FOR SHARE"
+_NOT_RUNNING: LiteralString = "FOR NO KEY UPDATE"
+# What a beginning tells; one statement, so that the events stand in this order.
+_BEGUN: LiteralString = """
+  SELECT started.id, 'execution.started', NULL, NULL::jsonb FROM started
+  WHERE started.was = 'pending'
+"""
+
+_CLAIM: LiteralString = """
+WITH pace AS MATERIALIZED ({pace}),
+{starting},
+s AS (
+  INSERT INTO executions_steprun AS s {first} FROM e
   ON CONFLICT (id) DO UPDATE SET
     status = 'running', attempt = s.attempt + 1, fence = s.fence + 1,
     worker = excluded.worker, input = excluded.input, retry_at = NULL,
     started_at = coalesce(s.started_at, excluded.started_at),
-    attempt_deadline = excluded.attempt_deadline
+    deadline_at = coalesce(s.deadline_at, excluded.deadline_at),
+    attempt_deadline = least(excluded.attempt_deadline, s.deadline_at)
   WHERE s.status = 'pending'
      OR (s.status = 'retrying'
          AND s.retry_at <= clock_timestamp() + interval '100 ms')
-  RETURNING s.attempt, s.crashes, s.fence, s.attempt_deadline,
-    extract(epoch FROM s.attempt_deadline - clock_timestamp())::float8 AS left_s),
+  RETURNING s.attempt, s.crashes, s.spent, s.fence, s.attempt_deadline,
+    s.deadline_at),
 told AS (
-  INSERT INTO executions_event (execution_id, type, path, data)
-  SELECT started.id, 'execution.started', NULL, NULL::jsonb FROM started
+  INSERT INTO executions_event (execution_id, type, path, data) {begun}
   UNION ALL
   SELECT %(execution)s, 'step.started', %(path)s,
-    jsonb_build_object('attempt', claimed.attempt) FROM claimed)
-SELECT attempt, crashes, fence, attempt_deadline, left_s FROM claimed
+    jsonb_build_object('attempt', s.attempt) FROM s)
+SELECT {claimed} FROM s, e
 """
-_CLAIM_OF_RUNNING = _CLAIM.format(no_wait=_NO_WAIT, lock="FOR SHARE")
-_CLAIM_OF_PENDING = _CLAIM.format(no_wait=_NO_WAIT, lock="FOR NO KEY UPDATE")
+
+
+def _claim_sql(pace: LiteralString, lock: LiteralString) -> LiteralString:
+    return _CLAIM.format(
+        pace=pace,
+        starting=_STARTING.format(lock=lock),
+        begun=_BEGUN,
+        first=FIRST_CLAIM.format(at=""),
+        claimed=CLAIMED,
+    )
+
+
+# By whether the claim is durable, and whether the execution runs already.
+_CLAIMS: Mapping[tuple[bool, bool], LiteralString] = {
+    (False, True): _claim_sql(_NO_WAIT, _RUNNING),
+    (False, False): _claim_sql(_NO_WAIT, _NOT_RUNNING),
+    (True, True): _claim_sql(_WAIT, _RUNNING),
+    (True, False): _claim_sql(_WAIT, _NOT_RUNNING),
+}
 
 
 def claim(run: NewRun, *, execution_started: bool) -> Claim | None:
@@ -128,18 +201,21 @@ def claim(run: NewRun, *, execution_started: bool) -> Claim | None:
     The guard: the execution is alive and of this epoch, and the step is new,
     returned, or due for its retry.
     """
-    sql = _CLAIM_OF_RUNNING if execution_started else _CLAIM_OF_PENDING
+    sql = _CLAIMS[run.durable, execution_started]
     for row in fetch(sql, run.params()):
         return Claim.of(run, row)
     return None
 
 
-_CLAIM_OF: LiteralString = """
-SELECT s.attempt, s.crashes, s.fence, s.attempt_deadline,
-  extract(epoch FROM s.attempt_deadline - clock_timestamp())::float8
-FROM executions_steprun s
-WHERE s.id = %(id)s AND s.status = 'running' AND s.worker = %(worker)s
+_OF_ONE: LiteralString = f"""
+SELECT {CLAIMED}
+FROM executions_steprun s JOIN executions_execution e ON e.id = s.execution_id
+WHERE s.id = %(id)s AND
 """
+_CLAIM_OF: LiteralString = f"""
+{_OF_ONE} s.status = 'running' AND s.worker = %(worker)s
+"""
+_ATTENDED: LiteralString = f"{_OF_ONE} s.status = 'needs_attention'"
 
 
 def claim_of(run: NewRun) -> Claim | None:
@@ -149,31 +225,30 @@ def claim_of(run: NewRun) -> Claim | None:
     return None
 
 
+def attended(run: NewRun) -> Claim | None:
+    """Hold a step that needs attention as a worker would; None if it needs none."""
+    for row in fetch(_ATTENDED, {"id": run.id}):
+        return Claim.of(run, row)
+    return None
+
+
 _SKIP: LiteralString = f"""
-WITH hurry AS MATERIALIZED ({_NO_WAIT}),
-e AS MATERIALIZED (
-  SELECT x.id, x.status FROM executions_execution x, hurry
-  WHERE x.id = %(execution)s AND x.epoch = %(epoch)s
-    AND x.status IN ('pending', 'running')
-  FOR NO KEY UPDATE OF x),
-started AS (
-  UPDATE executions_execution x
-  SET status = 'running', started_at = coalesce(x.started_at, clock_timestamp())
-  FROM e WHERE x.id = e.id AND e.status = 'pending'
-  RETURNING x.id),
+WITH pace AS MATERIALIZED ({_NO_WAIT}),
+{_STARTING.format(lock=_NOT_RUNNING)},
 skipped AS (
   INSERT INTO executions_steprun AS s
     (id, execution_id, ordinal, path, key, role_name, status, attempt, crashes,
      fence, started_at, finished_at)
   SELECT %(id)s, e.id, %(ordinal)s, %(path)s, %(key)s, %(role)s, 'skipped', 0, 0,
      1, clock_timestamp(), clock_timestamp() FROM e
-  ON CONFLICT (id) DO NOTHING
+  ON CONFLICT (id) DO UPDATE SET
+    status = 'skipped', fence = s.fence + 1, finished_at = excluded.finished_at
+  WHERE s.status = 'pending'
   RETURNING s.id),
 told AS (
-  INSERT INTO executions_event (execution_id, type, path)
-  SELECT started.id, 'execution.started', NULL FROM started
+  INSERT INTO executions_event (execution_id, type, path, data) {_BEGUN}
   UNION ALL
-  SELECT %(execution)s, 'step.skipped', %(path)s FROM skipped)
+  SELECT %(execution)s, 'step.skipped', %(path)s, NULL FROM skipped)
 SELECT id FROM skipped
 """
 

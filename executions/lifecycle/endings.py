@@ -29,7 +29,13 @@ told AS (
   SELECT id, 'execution.' || %(status)s, NULL, %(data)s::jsonb FROM ended)
 SELECT id FROM ended
 """
-_END_OF_EPOCH = _END.format(guard="x.epoch = %(epoch)s AND x.status = 'running'")
+_END_OF_EPOCH = _END.format(
+    guard="x.epoch = %(epoch)s AND x.status = 'running' AND x.cancel_request IS NULL"
+)
+_END_UNBEGUN = _END.format(
+    guard="x.epoch = %(epoch)s AND x.status IN ('pending', 'running')"
+    " AND x.cancel_request IS NULL"
+)
 _END_ACTIVE = _END.format(
     guard="x.status IN ('pending', 'running', 'waiting', 'paused')"
 )
@@ -44,23 +50,53 @@ def complete(execution_id: UUID, *, epoch: int, output: Any) -> bool:
     return _end(_END_OF_EPOCH, execution_id, "completed", epoch=epoch, output=output)
 
 
-def fail(execution_id: UUID, *, epoch: int, error: dict[str, Any]) -> bool:
-    """End an execution for a reason that is no step's own."""
-    return _end(
-        _END_OF_EPOCH, execution_id, "failed", epoch=epoch, error=error, data=error
-    )
+def fail(
+    execution_id: UUID, *, epoch: int, error: dict[str, Any], begun: bool = True
+) -> bool:
+    """End an execution for a reason that is no attempt's own."""
+    sql = _END_OF_EPOCH if begun else _END_UNBEGUN
+    return _end(sql, execution_id, "failed", epoch=epoch, error=error, data=error)
 
 
-def cancel(execution_id: UUID, *, by: str | None, reason: str | None) -> bool:
-    """End an execution because somebody asked; False when it had ended."""
-    data = {"by": by, "reason": reason}
-    error = {
+def terminate(execution_id: UUID, *, by: str | None, reason: str | None) -> bool:
+    """End an execution at once, whatever runs; False when it had ended."""
+    data = {"by": by, "reason": reason, "terminated": True}
+    error = _of_people("terminated", reason)
+    return _end(_END_ACTIVE, execution_id, "cancelled", error=error, data=data)
+
+
+_CANCEL_REQUEST: LiteralString = """
+SELECT x.cancel_request->>'by', x.cancel_request->>'reason',
+  EXISTS (SELECT 1 FROM executions_steprun s
+          WHERE s.execution_id = x.id AND s.status = 'running')
+FROM executions_execution x
+WHERE x.id = %(execution)s AND x.cancel_request IS NOT NULL
+"""
+
+
+def finish_cancel(execution_id: UUID, *, whatever_runs: bool = False) -> bool:
+    """
+    End an execution that is to be cancelled, once nothing of it runs any more.
+
+    False when nobody asked, when something runs, or when it had ended.
+    """
+    with one_transaction():
+        lock_execution(execution_id)
+        for by, reason, runs in fetch(_CANCEL_REQUEST, {"execution": execution_id}):
+            if runs and not whatever_runs:
+                return False
+            data, error = {"by": by, "reason": reason}, _of_people("cancelled", reason)
+            return _end(_END_ACTIVE, execution_id, "cancelled", error=error, data=data)
+    return False
+
+
+def _of_people(kind: str, reason: str | None) -> dict[str, Any]:
+    return {
         "step_key": None,
-        "type": "cancelled",
-        "message": reason or "The execution was cancelled.",
+        "type": kind,
+        "message": reason or f"The execution was {kind}.",
         "attempt": None,
     }
-    return _end(_END_ACTIVE, execution_id, "cancelled", error=error, data=data)
 
 
 def time_out(execution_id: UUID) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
 
 from executions.database import fetch, json_or_null, one_transaction
-from executions.lifecycle.claims import Claim, NewRun
-from executions.lifecycle.locking import lock_execution, lock_execution_of
+from executions.lifecycle.claims import CLAIMED, FIRST_CLAIM, Claim, NewRun
+from executions.lifecycle.locking import lock_execution
 from executions.states import StepStatus
 
 
@@ -32,14 +32,19 @@ class Settled:
     next: Claim | None = None
 
 
-_NEVER = datetime.max.replace(tzinfo=UTC)
-
+# While an execution is being cancelled its steps are recorded and it goes nowhere; one
+# that is paused goes nowhere either, but a failure ends it.
+_GOES_ON: LiteralString = "x.status = 'running' AND x.cancel_request IS NULL"
+_MAY_FAIL: LiteralString = (
+    "x.status IN ('pending', 'running', 'waiting', 'paused')"
+    " AND x.cancel_request IS NULL"
+)
 # Each statement is `WITH e AS (lock the execution), done AS (settle the step), …`.
 # `held` makes the lock come first, whatever the execution's state.
 _LOCKED: LiteralString = """
 e AS MATERIALIZED (
   SELECT x.id, x.deadline_at FROM executions_execution x
-  WHERE x.id = %(execution)s AND x.status = 'running' {guard}
+  WHERE x.id = %(execution)s AND {guard}
   {lock} OF x),
 held AS MATERIALIZED (SELECT count(*) FROM e),
 """
@@ -50,7 +55,7 @@ done AS (
     error = %(error)s::jsonb, usage = %(usage)s::jsonb,
     finished_at = clock_timestamp(), attempt_deadline = NULL, retry_at = NULL
   {held}
-  WHERE s.id = %(id)s AND s.fence = %(fence)s AND s.status = 'running'
+  WHERE s.id = %(id)s AND s.fence = %(fence)s AND s.status = %(was)s
   RETURNING s.id)
 """
 _TOLD: LiteralString = """
@@ -65,30 +70,23 @@ SELECT id FROM done
 """
 
 _SETTLE_AND_CLAIM: LiteralString = f"""
-WITH {_LOCKED.format(guard="AND x.epoch = %(epoch)s", lock="FOR SHARE")}
+WITH {_LOCKED.format(guard=_GOES_ON + " AND x.epoch = %(epoch)s", lock="FOR SHARE")}
 {_DONE.format(held="FROM held")},
-claimed AS (
-  INSERT INTO executions_steprun AS n
-    (id, execution_id, ordinal, path, key, role_name, status, attempt, crashes,
-     fence, worker, input, started_at, attempt_deadline)
-  SELECT %(next_id)s, e.id, %(next_ordinal)s, %(next_path)s, %(next_key)s,
-     %(next_role)s, 'running', 1, 0, 1, %(next_worker)s, %(next_input)s::jsonb,
-     clock_timestamp(),
-     least(clock_timestamp() + %(next_timeout_ms)s * interval '1 ms', e.deadline_at)
-  FROM e, done
+s AS (
+  INSERT INTO executions_steprun AS s {FIRST_CLAIM.format(at="next_")} FROM e, done
   ON CONFLICT (id) DO NOTHING
-  RETURNING n.attempt, n.crashes, n.fence, n.attempt_deadline,
-    extract(epoch FROM n.attempt_deadline - clock_timestamp())::float8 AS left_s),
+  RETURNING s.attempt, s.crashes, s.spent, s.fence, s.attempt_deadline,
+    s.deadline_at),
 told AS (
   INSERT INTO executions_event (execution_id, type, path, data) {_TOLD}
   UNION ALL
   SELECT %(execution)s, 'step.started', %(next_path)s,
-    jsonb_build_object('attempt', 1) FROM claimed)
-SELECT done.id, claimed.* FROM done LEFT JOIN claimed ON true
+    jsonb_build_object('attempt', 1) FROM s)
+SELECT {CLAIMED} FROM done LEFT JOIN (s CROSS JOIN e) ON true
 """
 
 _SETTLE_AND_COMPLETE: LiteralString = f"""
-WITH {_LOCKED.format(guard="", lock="FOR NO KEY UPDATE")}
+WITH {_LOCKED.format(guard=_GOES_ON, lock="FOR NO KEY UPDATE")}
 {_DONE.format(held="FROM held")},
 ended AS (
   UPDATE executions_execution x
@@ -104,7 +102,7 @@ SELECT id FROM done
 """
 
 _SETTLE_AND_FAIL: LiteralString = f"""
-WITH {_LOCKED.format(guard="", lock="FOR NO KEY UPDATE")}
+WITH {_LOCKED.format(guard=_MAY_FAIL, lock="FOR NO KEY UPDATE")}
 {_DONE.format(held="FROM held")},
 ended AS (
   UPDATE executions_execution x
@@ -117,7 +115,7 @@ stopped AS (
   SET status = 'cancelled', finished_at = clock_timestamp(), fence = s.fence + 1,
     attempt_deadline = NULL, retry_at = NULL
   FROM ended WHERE s.execution_id = ended.id AND s.id <> %(id)s
-    AND s.status IN ('pending', 'running', 'retrying', 'waiting')
+    AND s.status IN ('pending', 'running', 'retrying', 'waiting', 'needs_attention')
   RETURNING s.path),
 told AS (
   INSERT INTO executions_event (execution_id, type, path, data) {_TOLD}
@@ -129,18 +127,25 @@ SELECT id FROM done
 """
 
 
-def settle(claim: Claim, outcome: Outcome, *, wake: bool = False) -> bool:
+def settle(
+    claim: Claim,
+    outcome: Outcome,
+    *,
+    wake: bool = False,
+    was: StepStatus = StepStatus.RUNNING,
+) -> bool:
     """
     Record how this attempt ended; False when the step was no longer its own.
 
     `wake` asks the reconciler to go on with the execution: for those who settle a
     step from outside of its canvas.
     """
+    params = _params(claim, outcome, was=was)
     if not wake:
-        return bool(fetch(_SETTLE, _params(claim, outcome)))
+        return bool(fetch(_SETTLE, params))
     with one_transaction():
         lock_execution(claim.run.execution_id)
-        recorded = bool(fetch(_SETTLE, _params(claim, outcome)))
+        recorded = bool(fetch(_SETTLE, params))
         if recorded:
             wake_execution(claim.run.execution_id)
         return recorded
@@ -152,10 +157,9 @@ def settle_and_claim(claim: Claim, outcome: Outcome, following: NewRun) -> Settl
     rows = fetch(_SETTLE_AND_CLAIM, params)
     if not rows:
         return Settled(recorded=False)
-    _, *claimed = rows[0]
-    if claimed[0] is None:
+    if rows[0][0] is None:
         return Settled(recorded=True)
-    return Settled(recorded=True, next=Claim.of(following, tuple(claimed)))
+    return Settled(recorded=True, next=Claim.of(following, rows[0]))
 
 
 def settle_and_complete(claim: Claim, outcome: Outcome, result: Any) -> bool:
@@ -164,10 +168,12 @@ def settle_and_complete(claim: Claim, outcome: Outcome, result: Any) -> bool:
     return bool(fetch(_SETTLE_AND_COMPLETE, params))
 
 
-def settle_and_fail(claim: Claim, outcome: Outcome) -> bool:
+def settle_and_fail(
+    claim: Claim, outcome: Outcome, *, was: StepStatus = StepStatus.RUNNING
+) -> bool:
     """Record a failure that ends the execution; what else was under way is cut."""
     reason = {"step_key": claim.run.key, **(outcome.error or {})}
-    params = _params(claim, outcome) | {"reason": json_or_null(reason)}
+    params = _params(claim, outcome, was=was) | {"reason": json_or_null(reason)}
     with one_transaction():
         lock_execution(claim.run.execution_id)
         return bool(fetch(_SETTLE_AND_FAIL, params))
@@ -187,16 +193,18 @@ def is_recorded(claim: Claim) -> bool:
 
 _WAKE: LiteralString = """
 UPDATE executions_execution x
-SET wake_at = least(coalesce(x.wake_at, 'infinity'),
-  coalesce(%(at)s::timestamptz, clock_timestamp()))
+SET wake_at = least(x.wake_at, coalesce(%(at)s::timestamptz,
+  clock_timestamp() + %(in_ms)s * interval '1 ms'))
 WHERE x.id = %(execution)s AND x.status IN ('pending', 'running')
 RETURNING x.id
 """
 
 
-def wake_execution(execution_id: UUID, *, at: datetime | None = None) -> None:
-    """Have the reconciler look at an execution, at a time or as soon as it can."""
-    fetch(_WAKE, {"execution": execution_id, "at": at})
+def wake_execution(
+    execution_id: UUID, *, at: datetime | None = None, in_ms: int = 0
+) -> None:
+    """Have the reconciler look at an execution, at a time or in some milliseconds."""
+    fetch(_WAKE, {"execution": execution_id, "at": at, "in_ms": in_ms})
 
 
 _SCHEDULE_RETRY: LiteralString = """
@@ -246,73 +254,11 @@ def is_scheduled(claim: Claim) -> bool:
     return bool(fetch(_IS_SCHEDULED, {"id": claim.run.id, "fence": claim.fence}))
 
 
-# A run is lost when its worker's lease has ended: nobody is left to report on it.
-_LOST: LiteralString = """
-  s.id = %(id)s AND s.status = 'running' AND NOT EXISTS (
-    SELECT 1 FROM executions_worker w
-    WHERE w.id = s.worker AND w.lease_until > clock_timestamp())
-"""
-_RETURN_LOST: LiteralString = f"""
-WITH lost AS (
-  UPDATE executions_steprun s SET
-    status = 'retrying', retry_at = clock_timestamp(), crashes = s.crashes + 1,
-    fence = s.fence + 1, attempt_deadline = NULL,
-    error = jsonb_build_object('type', 'worker_lost', 'attempt', s.attempt,
-      'message', 'The worker was lost in the middle of this attempt.')
-  WHERE {_LOST} AND s.crashes < %(max_crashes)s
-  RETURNING s.id, s.execution_id, s.path, s.error),
-told AS (
-  INSERT INTO executions_event (execution_id, type, path, data)
-  SELECT execution_id, 'step.retrying', path, error FROM lost)
-SELECT id FROM lost
-"""
-
-
-def return_lost(step_run_id: UUID, *, max_crashes: int, wake: bool) -> bool:
-    """
-    Free a step whose worker is gone for another attempt.
-
-    `wake` has the reconciler send it again. False when its worker is alive after
-    all, or the step has crashed too often.
-    """
-    params = {"id": step_run_id, "max_crashes": max_crashes}
-    with one_transaction():
-        execution_id = lock_execution_of(step_run_id)
-        returned = bool(fetch(_RETURN_LOST, params))
-        if returned and wake and execution_id:
-            wake_execution(execution_id)
-        return returned
-
-
-_TAKE_CRASHED: LiteralString = f"""
-UPDATE executions_steprun s
-SET fence = s.fence + 1, crashes = s.crashes + 1
-WHERE {_LOST}
-RETURNING s.fence, s.attempt, s.crashes
-"""
-
-
-def give_up_crashed(run: NewRun, *, fatal: bool) -> bool:
-    """End a step that took too many workers with it; False when it is alive."""
-    for fence, attempt, crashes in fetch(_TAKE_CRASHED, {"id": run.id}):
-        claim = Claim.of(run, (attempt, crashes, fence, _NEVER, 0.0))
-        error = {
-            "type": "crashed",
-            "message": f"{crashes} attempts in a row lost their worker (killed, out "
-            "of memory, or frozen); the step is not tried again.",
-            "attempt": attempt,
-        }
-        outcome = Outcome(status=StepStatus.FAILED, error=error)
-        return (
-            settle_and_fail(claim, outcome)
-            if fatal
-            else settle(claim, outcome, wake=True)
-        )
-    return False
-
-
-def _params(claim: Claim, outcome: Outcome) -> dict[str, Any]:
+def _params(
+    claim: Claim, outcome: Outcome, *, was: StepStatus = StepStatus.RUNNING
+) -> dict[str, Any]:
     return {
+        "was": was.value,
         "id": claim.run.id,
         "fence": claim.fence,
         "execution": claim.run.execution_id,

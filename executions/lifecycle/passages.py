@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import LiteralString
 from uuid import UUID
@@ -9,23 +10,25 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from executions.database import decoded, fetch, json_or_null
+from executions.identity import step_run_id
 from executions.models import Execution
 
 _CREATE: LiteralString = """
 WITH made AS (
   INSERT INTO executions_execution
     (id, orchestration_id, version_id, status, epoch, cursor, role_pins, input,
-     idempotency_key, created_by_id, deadline_at, wake_at, resends)
-  VALUES (%(id)s, %(orchestration)s, %(version)s, 'pending', 1, 0, %(pins)s::jsonb,
-     %(input)s::jsonb, %(idempotency_key)s, %(created_by)s,
+     idempotency_key, created_by_id, origin, deadline_at, wake_at, resends)
+  VALUES (%(id)s, %(orchestration)s, %(version)s, 'pending', 1, %(cursor)s,
+     %(pins)s::jsonb, %(input)s::jsonb, %(idempotency_key)s, %(created_by)s,
+     %(origin)s::jsonb,
      clock_timestamp() + %(timeout)s::interval,
      clock_timestamp() + %(timeout)s::interval, 0)
   ON CONFLICT (created_by_id, idempotency_key) WHERE idempotency_key IS NOT NULL
     DO NOTHING
   RETURNING id, created_at),
 told AS (
-  INSERT INTO executions_event (execution_id, type)
-  SELECT id, 'execution.created' FROM made)
+  INSERT INTO executions_event (execution_id, type, data)
+  SELECT id, 'execution.created', %(origin)s::jsonb FROM made)
 SELECT created_at FROM made
 """
 
@@ -47,6 +50,8 @@ def create(execution: Execution, *, timeout_ms: int | None) -> bool:
             "input": Jsonb(execution.input),
             "idempotency_key": execution.idempotency_key,
             "created_by": execution.created_by_id,
+            "cursor": execution.cursor,
+            "origin": json_or_null(execution.origin),
             "timeout": timeout,
         },
     )
@@ -55,11 +60,47 @@ def create(execution: Execution, *, timeout_ms: int | None) -> bool:
     return bool(rows)
 
 
+_COPY: LiteralString = """
+WITH copied AS (
+  INSERT INTO executions_steprun
+    (id, execution_id, ordinal, path, key, role_name, status, attempt, crashes,
+     fence, input, output, exports, error, started_at, finished_at)
+  SELECT new.id, %(target)s, new.ordinal, s.path, s.key, s.role_name, s.status, 0, 0,
+     1, s.input, s.output, s.exports, s.error, s.started_at, s.finished_at
+  FROM unnest(%(ids)s::uuid[], %(ordinals)s::int[], %(paths)s::text[])
+    AS new(id, ordinal, path)
+  JOIN executions_steprun s
+    ON s.execution_id = %(source)s AND s.path = new.path
+  RETURNING path),
+told AS (
+  INSERT INTO executions_event (execution_id, type, path)
+  SELECT %(target)s, 'step.copied', path FROM copied)
+SELECT count(*) FROM copied
+"""
+
+
+def copy_runs(source: UUID, target: UUID, *, places: Mapping[str, int]) -> int:
+    """
+    Give an execution the outcomes that another's steps had, at their own places.
+
+    `places` maps paths to ordinals. Attempts and usage stay with the source.
+    Returns how many were there to copy.
+    """
+    params = {
+        "source": source,
+        "target": target,
+        "paths": list(places),
+        "ordinals": list(places.values()),
+        "ids": [step_run_id(target, path) for path in places],
+    }
+    return int(fetch(_COPY, params)[0][0])
+
+
 _ADVANCE: LiteralString = """
 UPDATE executions_execution
 SET cursor = %(block)s, dispatched_at = clock_timestamp()
 WHERE id = %(execution)s AND epoch = %(epoch)s AND cursor < %(block)s
-  AND status = 'running'
+  AND status = 'running' AND cancel_request IS NULL
 RETURNING role_pins
 """
 
@@ -94,6 +135,7 @@ UPDATE executions_execution
 SET epoch = epoch + 1, cursor = %(block)s, dispatched_at = clock_timestamp(),
   resends = resends + 1
 WHERE id = %(execution)s AND epoch = %(epoch)s AND status IN ('pending', 'running')
+  AND cancel_request IS NULL
 RETURNING epoch
 """
 

@@ -49,7 +49,9 @@ WITH beat AS (
   RETURNING w.id)
 SELECT held.id FROM unnest(%(ids)s::uuid[], %(fences)s::int[]) AS held(id, fence)
 LEFT JOIN executions_steprun s ON s.id = held.id
+LEFT JOIN executions_execution e ON e.id = s.execution_id
 WHERE s.status IS DISTINCT FROM 'running' OR s.fence <> held.fence
+  OR e.cancel_request IS NOT NULL
 """
 _LEAVE: LiteralString = """
 DELETE FROM executions_worker w WHERE w.id = %(id)s RETURNING w.id
@@ -167,7 +169,7 @@ class Worker:
         taken = {row[0] for row in rows}
         for one in held:
             if one.claim.run.id in taken:
-                log.warning("Step %s is no longer ours; stopping.", one.claim.run.path)
+                log.warning("Step %s is to stop.", one.claim.run.path)
                 one.stop.press()
 
     def _give_up_lost_lease(self) -> None:

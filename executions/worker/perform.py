@@ -20,7 +20,7 @@ from django.conf import settings
 
 from core_orchestration.language import TemplateRenderError
 from core_orchestration.validation import storable_problems
-from executions import lifecycle, policy, situation
+from executions import lifecycle, output, policy
 from executions.lifecycle import Claim, Outcome
 from executions.plan import Plan, PlannedStep
 from executions.policy import Failure, GiveUp, Retry
@@ -49,7 +49,6 @@ log = logging.getLogger(__name__)
 step_log = logging.getLogger("core.steps")
 
 _LOOP_PATIENCE_S = 1.0
-_CLOCK_STEP_MS = 50  # the claim's own time may pass between deadline and reading it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,17 +82,18 @@ def work(
     claim: Claim, plan: Plan, planned: PlannedStep, known: Situation
 ) -> Ended | None:
     """Run the attempt; None when it was stopped, so that nothing is to be recorded."""
+    if claim.left_s <= 0:
+        return _out_of_time(claim, planned)
     role = role_of(planned, known)
     try:
         result = _run(claim, planned, role)
         _check_storable(result.output)
         return _succeeded(claim, plan, planned, known, result)
     except AttemptStopped:
+        insist(lambda: lifecycle.let_go(claim))
         return None
     except AttemptTimedOut:
-        if _execution_is_over(claim):
-            return None
-        return _failed(claim, planned, _timed_out(planned))
+        return _out_of_time(claim, planned)
     except RunnerError as error:
         failure = Failure(
             type=error.type,
@@ -111,6 +111,12 @@ def work(
             retryable=True,
         )
     return _failed(claim, planned, failure)
+
+
+def _out_of_time(claim: Claim, planned: PlannedStep) -> Ended | None:
+    if claim.limit == "execution":
+        return None  # the reconciler ends the execution, and this step with it
+    return _failed(claim, planned, _timed_out(claim, planned))
 
 
 def _run(claim: Claim, planned: PlannedStep, role: RoleSpec) -> Result:
@@ -157,9 +163,9 @@ def end_overdue(planned: PlannedStep, claim: Claim) -> None:
 
     Called from outside of the attempt, so the reconciler is asked to go on.
     """
-    if _execution_is_over(claim):
+    ended = _out_of_time(claim, planned)
+    if ended is None:
         return
-    ended = _failed(claim, planned, _timed_out(planned))
     match ended.verdict:
         case Retry(delay_s=delay_s):
             lifecycle.schedule_retry(claim, ended.outcome, delay_s=delay_s, timer=True)
@@ -169,15 +175,6 @@ def end_overdue(planned: PlannedStep, claim: Claim) -> None:
             lifecycle.settle(claim, ended.outcome, wake=True)
 
 
-def _execution_is_over(claim: Claim) -> bool:
-    """
-    Tell whether the attempt ended with the execution's time, not its own.
-
-    Then the reconciler ends the execution, and this step with it.
-    """
-    return claim.left_s * 1000 < claim.run.timeout_ms - _CLOCK_STEP_MS
-
-
 def _succeeded(
     claim: Claim,
     plan: Plan,
@@ -185,19 +182,11 @@ def _succeeded(
     known: Situation,
     result: Result,
 ) -> Ended:
-    exports = None
-    if planned.exports:
-        insist(
-            lambda: situation.read_more(
-                claim.run.execution_id, plan, planned.after, known
-            )
+    exports = insist(
+        lambda: output.exports(
+            claim.run.execution_id, plan, planned, known, result.output
         )
-        scope = {
-            "context": known.context(plan, planned.after)
-            | {planned.step.key: result.output},
-            "output": result.output,
-        }
-        exports = {name: t.render(scope) for name, t in planned.exports.items()}
+    )
     usage = dict(result.usage) if result.usage else None
     return Ended(
         outcome=Outcome(
@@ -231,16 +220,21 @@ def _check_storable(output: Any) -> None:
 
 def _failed(claim: Claim, planned: PlannedStep, failure: Failure) -> Ended:
     chance = random.random()  # noqa: S311  (spreads retries, hides nothing)
-    verdict = policy.decide(planned.step, failure, tries=claim.tries, chance=chance)
+    verdict = policy.decide(
+        planned.step,
+        failure,
+        tries=claim.tries,
+        chance=chance,
+        fits=claim.retry_fits,
+    )
     status = verdict.status if isinstance(verdict, GiveUp) else StepStatus.FAILED
     error = failure.as_error(claim.attempt)
     return Ended(outcome=Outcome(status=status, error=error), verdict=verdict)
 
 
-def _timed_out(planned: PlannedStep) -> Failure:
-    return Failure(
-        type="timed_out",
-        message=f"The attempt did not end within {planned.step.timeout_ms} ms.",
-        retryable=True,
-        timed_out=True,
-    )
+def _timed_out(claim: Claim, planned: PlannedStep) -> Failure:
+    step = planned.step
+    message = f"The attempt did not end within {step.timeout_ms} ms."
+    if claim.limit == "step":
+        message = f"All attempts did not end within {step.total_timeout_ms} ms."
+    return Failure(type="timed_out", message=message, retryable=True, timed_out=True)

@@ -11,10 +11,10 @@ from uuid import UUID
 
 from core_orchestration.language import TemplateRenderError
 from executions import pinned, situation
-from executions.identity import step_run_id
 from executions.lifecycle import NewRun
 from executions.plan import Plan, PlannedStep, scope_of
 from executions.policy import Failure
+from executions.runs import run_of
 from executions.signatures import Address
 from executions.situation import Situation
 from executions.worker.leases import this_worker
@@ -34,20 +34,10 @@ def prepare(
     address: Address, plan: Plan, planned: PlannedStep, known: Situation
 ) -> Prepared:
     """Evaluate the condition and render the input from what is known."""
-    step = planned.step
     execution_id = UUID(address.execution)
-    run = NewRun(
-        id=step_run_id(execution_id, planned.path),
-        execution_id=execution_id,
-        epoch=address.epoch,
-        ordinal=planned.ordinal,
-        path=planned.path,
-        key=step.key,
-        role_name=role_of(planned, known).name,
-        worker=this_worker().identity(),
-        input=None,
-        timeout_ms=step.timeout_ms,
-    )
+    role_name = role_of(planned, known).name
+    worker = this_worker().identity()
+    run = run_of(address, planned, role_name=role_name, worker=worker)
     field = "condition"
     try:
         output = None

@@ -16,7 +16,15 @@ from uuid import UUID
 
 from core_orchestration.definition import Block
 from core_orchestration.language import TemplateRenderError
-from executions import failpoints, lifecycle, output, pinned, policy, situation
+from executions import (
+    dispatch,
+    failpoints,
+    lifecycle,
+    output,
+    pinned,
+    policy,
+    situation,
+)
 from executions.announce import announce
 from executions.database import UNREACHABLE
 from executions.lifecycle import Claim
@@ -82,12 +90,17 @@ class Walk:
         retry, because another worker has it, or because the database is away.
         """
         try:
-            return self._go()
+            return self._expecting(self._go())
         except UNREACHABLE as error:
             log.warning("PostgreSQL cannot be reached: %s", error)
             raise ComeBack(self.at.path, 1.0) from error
         finally:
             announce(self.execution_id)
+
+    def _expecting(self, reached: Passage) -> Passage:
+        if reached.block is not None:
+            dispatch.expect(self.plan, reached.block, self.execution_id)
+        return reached
 
     def _go(self) -> Passage:
         reached: Passage | Claim | None = None
@@ -116,6 +129,8 @@ class Walk:
     def _arrive(self, known: Situation | None) -> Passage | Claim | None:
         """Begin the step at hand; None when the walk has moved on to the next."""
         if known is None or not known.is_current(self.address.epoch):
+            if known and known.cancelling:
+                lifecycle.finish_cancel(self.execution_id)
             return NOWHERE
         begun: Claim | Standing | None = beginning.standing(self.plan, self.at, known)
         if begun is None:
@@ -144,6 +159,7 @@ class Walk:
         failpoints.reach("after_claim", self.at.path)
         ended = perform.work(claim, self.plan, self.at, known)
         if ended is None:
+            insist(lambda: lifecycle.finish_cancel(self.execution_id))
             return NOWHERE
         failpoints.reach("before_commit", self.at.path)
         if isinstance(ended.verdict, Retry):

@@ -149,7 +149,7 @@ def test_nothing_starts_in_an_execution_that_has_ended(end: str) -> None:
     finish(execution, "a")
     match end:
         case "cancelled":
-            lifecycle.cancel(execution.pk, by=None, reason=None)
+            lifecycle.terminate(execution.pk, by=None, reason=None)
         case "failed":
             lifecycle.fail(execution.pk, epoch=1, error={"type": "x"})
         case "completed":

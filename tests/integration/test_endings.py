@@ -42,7 +42,7 @@ ENDS = (
 
 
 def cancel(execution: Execution) -> bool:
-    return lifecycle.cancel(execution.pk, by="ada", reason="Enough.")
+    return lifecycle.terminate(execution.pk, by="ada", reason="Enough.")
 
 
 def ends_of(execution: Execution) -> list[str]:
@@ -62,14 +62,14 @@ def test_cancelling_says_who_and_why() -> None:
     assert now.finished_at is not None
     assert now.error == {
         "step_key": None,
-        "type": "cancelled",
+        "type": "terminated",
         "message": "Enough.",
         "attempt": None,
     }
     event = Event.objects.filter(execution=execution).latest("id")
     assert (event.type, event.data) == (
         "execution.cancelled",
-        {"by": "ada", "reason": "Enough."},
+        {"by": "ada", "reason": "Enough.", "terminated": True},
     )
 
 
@@ -136,7 +136,7 @@ def test_an_execution_is_cancelled_in_every_state_that_is_not_its_end(
 
 
 def test_an_unknown_execution_is_not_cancelled() -> None:
-    assert not lifecycle.cancel(uuid4(), by=None, reason=None)
+    assert not lifecycle.terminate(uuid4(), by=None, reason=None)
 
 
 @pytest.mark.django_db(transaction=True)

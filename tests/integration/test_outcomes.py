@@ -195,7 +195,7 @@ def test_under_an_older_epoch_the_end_is_recorded_and_nothing_begins() -> None:
 def test_in_an_execution_that_has_ended_nothing_begins() -> None:
     execution = chain("a", "b")
     claim = claimed(execution, "a")
-    lifecycle.cancel(execution.pk, by=None, reason=None)
+    lifecycle.terminate(execution.pk, by=None, reason=None)
 
     settled = lifecycle.settle_and_claim(claim, DONE, new_run(execution, "b"))
 
@@ -449,7 +449,7 @@ def test_a_step_that_has_ended_is_not_returned(ending: str) -> None:
     if ending == "settled":
         lifecycle.settle(claim, DONE)
     else:
-        lifecycle.cancel(execution.pk, by=None, reason=None)
+        lifecycle.terminate(execution.pk, by=None, reason=None)
 
     assert not lifecycle.return_lost(claim.run.id, max_crashes=3, wake=True)
     assert not lifecycle.give_up_crashed(claim.run, fatal=True)
@@ -526,7 +526,7 @@ def test_a_recorded_outcome_is_recognised_by_its_fence() -> None:
 def test_a_cancelled_step_is_not_taken_for_recorded() -> None:
     execution = chain("a")
     claim = claimed(execution, "a")
-    lifecycle.cancel(execution.pk, by=None, reason=None)
+    lifecycle.terminate(execution.pk, by=None, reason=None)
 
     assert not lifecycle.is_recorded(claim)
 
@@ -554,7 +554,7 @@ def test_changes_from_outside_and_a_cancellation_never_wait_in_a_circle(
         "settle": partial(lifecycle.settle, claim, FAILED, wake=True),
         "lost": partial(lifecycle.return_lost, claim.run.id, max_crashes=3, wake=True),
     }
-    cancel = partial(lifecycle.cancel, execution.pk, by=None, reason=None)
+    cancel = partial(lifecycle.terminate, execution.pk, by=None, reason=None)
 
     with ThreadPoolExecutor(2) as pool:
         with transaction.atomic():

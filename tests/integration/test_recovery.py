@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from executions import lifecycle, recovery
+from executions import lifecycle, recovery, resumption
 from executions.models import Execution, Worker
 from executions.signatures import JOIN
 from tests.integration.engine import (
@@ -291,7 +291,7 @@ def test_an_execution_that_waits_on_purpose_is_left_alone(
 
 def test_an_execution_that_has_ended_is_left_alone(broker: redis.Redis) -> None:
     execution = chain("a")
-    lifecycle.cancel(execution.pk, by=None, reason=None)
+    lifecycle.terminate(execution.pk, by=None, reason=None)
     lose_messages(broker)
     age(execution, LONG_S)
 
@@ -360,16 +360,16 @@ def test_two_dispatchers_at_once_send_once(broker: redis.Redis) -> None:
 
 
 def test_redispatch_of_an_unknown_execution_does_nothing(broker: redis.Redis) -> None:
-    assert not recovery.redispatch(uuid4())
+    assert not resumption.redispatch(uuid4())
     assert messages(broker) == []
 
 
 def test_redispatch_of_an_ended_execution_does_nothing(broker: redis.Redis) -> None:
     execution = chain("a")
     lose_messages(broker)
-    lifecycle.cancel(execution.pk, by=None, reason=None)
+    lifecycle.terminate(execution.pk, by=None, reason=None)
 
-    assert not recovery.redispatch(execution.pk)
+    assert not resumption.redispatch(execution.pk)
     assert messages(broker) == []
 
 
@@ -589,7 +589,7 @@ def test_an_execution_that_was_never_started_times_out_too(
 def test_a_timer_of_an_ended_execution_wakes_nobody(broker: redis.Redis) -> None:
     execution = chain("a")
     lifecycle.schedule_retry(claimed(execution, "a"), FAILED, delay_s=0, timer=True)
-    lifecycle.cancel(execution.pk, by=None, reason=None)
+    lifecycle.terminate(execution.pk, by=None, reason=None)
     lose_messages(broker)
 
     assert recovery.wake_due() == 0

@@ -301,7 +301,7 @@ def test_a_walk_of_another_epoch_does_nothing(epoch: int) -> None:
 
 def test_a_walk_in_an_execution_that_has_ended_does_nothing() -> None:
     execution = chain("a")
-    lifecycle.cancel(execution.pk, by=None, reason=None)
+    lifecycle.terminate(execution.pk, by=None, reason=None)
 
     assert go(execution, "a") == NOWHERE
     assert statuses(execution) == {}
@@ -764,7 +764,7 @@ def test_a_result_that_comes_after_a_cancellation_changes_nothing(
     register: Callable[[Callable[..., Any]], str],
 ) -> None:
     def cancel(given: Any, context: FunctionContext) -> str:
-        lifecycle.cancel(execution.pk, by=None, reason=None)
+        lifecycle.terminate(execution.pk, by=None, reason=None)
         return "late"
 
     execution = launched(step("a", register(cancel)), step("b", role()))
@@ -836,7 +836,7 @@ def test_a_warm_claim_whose_reply_was_lost_is_recognised(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     execution = chain("a", "b", "c")
-    lost = lose_reply(monkeypatch, outcomes, "LEFT JOIN claimed")
+    lost = lose_reply(monkeypatch, outcomes, "LEFT JOIN (s CROSS")
 
     go(execution, "a")
 
@@ -944,8 +944,8 @@ def test_a_step_whose_end_was_lost_and_that_was_cut_meanwhile_is_not_taken_for_e
     fetch = database.fetch
 
     def failing(sql: Any, params: Any) -> Any:
-        if "LEFT JOIN claimed" in sql and not now_of(execution).finished_at:
-            lifecycle.cancel(execution.pk, by=None, reason=None)
+        if "LEFT JOIN (s CROSS" in sql and not now_of(execution).finished_at:
+            lifecycle.terminate(execution.pk, by=None, reason=None)
             raise OperationalError("the connection broke")
         return fetch(sql, params)
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core_orchestration.definition import Step
 from executions.policy import (
     LONGEST_MESSAGE,
     Failure,
@@ -35,6 +36,11 @@ def delay(tries: int, *, after: Failure | None = None, **fields: Any) -> float:
     )
 
 
+def decided(step: Step, after: Failure, *, tries: int, chance: float) -> Retry | GiveUp:
+    """Decide where there is always time for another attempt."""
+    return decide(step, after, tries=tries, chance=chance, fits=lambda delay_s: True)
+
+
 # --- whether to try again ---------------------------------------------------------
 
 
@@ -47,15 +53,23 @@ def test_a_step_is_tried_max_retries_times_after_the_first(
 ) -> None:
     step = policy_of(max_retries=max_retries)
 
-    verdict = decide(step, failure(), tries=tries, chance=0)
+    verdict = decided(step, failure(), tries=tries, chance=0)
 
     assert isinstance(verdict, Retry) is again
+
+
+def test_a_retry_that_the_steps_time_does_not_allow_is_not_made() -> None:
+    step = policy_of(max_retries=5, retry_delay_ms=2000)
+
+    verdict = decide(step, failure(), tries=1, chance=0, fits=lambda delay: delay < 2)
+
+    assert verdict == GiveUp(status=StepStatus.FAILED, fatal=True)
 
 
 def test_what_cannot_be_mended_is_not_tried_again() -> None:
     step = policy_of(max_retries=5)
 
-    verdict = decide(step, failure(retryable=False), tries=1, chance=0)
+    verdict = decided(step, failure(retryable=False), tries=1, chance=0)
 
     assert verdict == GiveUp(status=StepStatus.FAILED, fatal=True)
 
@@ -64,7 +78,7 @@ def test_what_the_other_side_asks_for_does_not_make_a_failure_retryable() -> Non
     step = policy_of(max_retries=5)
     fault = failure(retryable=False, retry_after_s=1.0)
 
-    assert isinstance(decide(step, fault, tries=1, chance=0), GiveUp)
+    assert isinstance(decided(step, fault, tries=1, chance=0), GiveUp)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +91,7 @@ def test_the_last_failure_says_how_the_step_ends_and_whether_all_ends(
 ) -> None:
     step = policy_of(on_error=on_error)
 
-    verdict = decide(step, failure(timed_out=timed_out), tries=1, chance=0)
+    verdict = decided(step, failure(timed_out=timed_out), tries=1, chance=0)
 
     assert verdict == GiveUp(status=status, fatal=fatal)
 
@@ -85,7 +99,7 @@ def test_the_last_failure_says_how_the_step_ends_and_whether_all_ends(
 def test_a_time_out_is_tried_again_like_any_failure() -> None:
     step = policy_of(max_retries=1, retry_delay_ms=200)
 
-    verdict = decide(step, failure(timed_out=True), tries=1, chance=0)
+    verdict = decided(step, failure(timed_out=True), tries=1, chance=0)
 
     assert verdict == Retry(delay_s=0.2)
 
@@ -93,7 +107,7 @@ def test_a_time_out_is_tried_again_like_any_failure() -> None:
 def test_on_error_continue_does_not_stop_the_retries() -> None:
     step = policy_of(max_retries=1, on_error="continue")
 
-    assert isinstance(decide(step, failure(), tries=1, chance=0), Retry)
+    assert isinstance(decided(step, failure(), tries=1, chance=0), Retry)
 
 
 # --- how long to wait -------------------------------------------------------------

@@ -1,0 +1,112 @@
+"""A step that needs attention: a person says what became of it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from uuid import UUID
+
+from core_orchestration.language import TemplateRenderError
+from core_orchestration.validation import storable_problems
+from executions import lifecycle, pinned, resumption, situation
+from executions import output as templates
+from executions.announce import announce
+from executions.control import Refused
+from executions.database import one_transaction
+from executions.lifecycle import Outcome, Request
+from executions.plan import Plan, PlannedStep
+from executions.runs import run_of
+from executions.signatures import Address
+from executions.situation import Situation
+from executions.states import StepStatus
+from roles.runners import RunnerError, schemas
+
+_ASIDE = StepStatus.NEEDS_ATTENTION
+
+Action = Literal["complete", "fail", "run_again"]
+
+
+def settle_step(
+    execution_id: UUID,
+    path: str,
+    *,
+    by: str | None,
+    action: Action,
+    output: Any = None,
+    reason: str | None = None,
+) -> bool:
+    """
+    Decide about the step at `path` that needs attention, and go on.
+
+    It is taken as completed with `output`, or as failed for `reason`,
+    or it runs again. False when somebody has decided so before. Raises Refused when
+    it does not need attention, or `output` cannot be its output.
+    """
+    known = situation.read_all(execution_id)
+    address = resumption.address_of(execution_id)
+    plan = pinned.plan(address.version)
+    planned = plan.by_path.get(path)
+    if known is None or planned is None:
+        raise Refused(f"The execution has no step {path!r}.", code="unknown_step")
+    request = Request(by=by, reason=reason)
+    with one_transaction():
+        match action:
+            case "complete":
+                done = _complete(address, plan, planned, known, output)
+            case "fail":
+                done = _fail(address, planned, request)
+            case "run_again":
+                done = lifecycle.reset_step(execution_id, path, request)
+        if done:
+            lifecycle.stir(execution_id, request, path=path, action=action)
+    if done:
+        resumption.go_on(execution_id)
+        announce(execution_id)
+        return True
+    _check_settled(path, known)
+    return False
+
+
+def _complete(
+    address: Address, plan: Plan, planned: PlannedStep, known: Situation, value: Any
+) -> bool:
+    problems = storable_problems(value)
+    if problems:
+        raise Refused(
+            f"The output cannot be stored: {problems[0].detail}", code="bad_output"
+        )
+    execution_id = UUID(address.execution)
+    try:
+        schemas.check_output(pinned.role(known.role_pins[planned.role]), value)
+        exports = templates.exports(execution_id, plan, planned, known, value)
+    except RunnerError as error:
+        raise Refused(error.message, code="bad_output") from error
+    except TemplateRenderError as error:
+        raise Refused(f"In output_mapping: {error}", code="bad_output") from error
+    outcome = Outcome(status=StepStatus.COMPLETED, output=value, exports=exports)
+    claim = lifecycle.attended(run_of(address, planned))
+    return claim is not None and lifecycle.settle(claim, outcome, was=_ASIDE)
+
+
+def _fail(address: Address, planned: PlannedStep, request: Request) -> bool:
+    claim = lifecycle.attended(run_of(address, planned))
+    if claim is None:
+        return False
+    error = {
+        "type": "failed_by_hand",
+        "message": request.reason or f"{request.by or 'Somebody'} settled it so.",
+        "attempt": claim.attempt,
+    }
+    outcome = Outcome(status=StepStatus.FAILED, error=error)
+    if planned.step.on_error == "fail":
+        return lifecycle.settle_and_fail(claim, outcome, was=_ASIDE)
+    return lifecycle.settle(claim, outcome, was=_ASIDE)
+
+
+def _check_settled(path: str, known: Situation) -> None:
+    row = known.rows.get(path)
+    if row is None or not row.is_settled:
+        state = row.status.value if row else "not begun"
+        raise Refused(
+            f"The step {path!r} is {state} and does not need attention.",
+            code="needs_no_attention",
+        )

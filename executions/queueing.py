@@ -1,0 +1,95 @@
+"""
+How long a step may wait for a worker: `queue_timeout_ms`, kept by the reconciler.
+
+A step waits from when it was its turn: when what stands before it was settled, or
+when its own retry was due, but not before its message was last sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import LiteralString
+from uuid import UUID
+
+from core_orchestration.definition import Block
+from executions import lifecycle, pinned, resumption, situation
+from executions.database import fetch
+from executions.identity import step_run_id
+from executions.plan import Plan, PlannedStep
+from executions.policy import Failure
+from executions.runs import run_of
+from executions.signatures import Address
+from executions.situation import Situation
+
+_WAITING: LiteralString = """
+SELECT waiting.path, ends.at, ends.at <= clock_timestamp()
+FROM executions_execution e
+CROSS JOIN unnest(%(paths)s::text[], %(ids)s::uuid[], %(limits_ms)s::bigint[])
+  AS waiting(path, id, limit_ms)
+LEFT JOIN executions_steprun s ON s.id = waiting.id
+CROSS JOIN LATERAL (
+  SELECT greatest(e.dispatched_at, s.retry_at, (
+      SELECT max(b.finished_at) FROM executions_steprun b
+      WHERE b.execution_id = e.id
+        AND b.ordinal BETWEEN %(before_first)s AND %(before_last)s))
+    + waiting.limit_ms * interval '1 ms' AS at) ends
+WHERE e.id = %(execution)s AND (s.id IS NULL OR s.status IN ('pending', 'retrying'))
+ORDER BY ends.at
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """How many steps were ended, and when the next one will have waited too long."""
+
+    expired: int = 0
+    next_at: datetime | None = None
+
+
+def expire_overdue(execution_id: UUID) -> Queue:
+    """End the steps of an execution that waited too long for a worker."""
+    known = situation.read_all(execution_id)
+    if known is None or not known.goes_on:
+        return Queue()
+    address = resumption.address_of(execution_id)
+    plan = pinned.plan(address.version)
+    index = resumption.unsettled_block(plan, known)
+    if index is None or not plan.queued_for_a_time(plan.blocks[index]):
+        return Queue()
+    expired = 0
+    for path, ends_at, over in _waiting(execution_id, plan, plan.blocks[index]):
+        if not over:
+            return Queue(expired=expired, next_at=ends_at)
+        expired += _expire(address, plan.by_path[path], known)
+    return Queue(expired=expired)
+
+
+def _waiting(
+    execution_id: UUID, plan: Plan, block: Block
+) -> list[tuple[str, datetime, bool]]:
+    steps = plan.queued_for_a_time(block)
+    before = plan.blocks[block.index - 1].ordinals if block.index else range(1)
+    params = {
+        "execution": execution_id,
+        "paths": [step.path for step in steps],
+        "ids": [step_run_id(execution_id, step.path) for step in steps],
+        "limits_ms": [step.step.queue_timeout_ms for step in steps],
+        "before_first": before[0] if block.index else -1,
+        "before_last": before[-1] if block.index else -1,
+    }
+    return [(path, ends_at, over) for path, ends_at, over in fetch(_WAITING, params)]
+
+
+def _expire(address: Address, planned: PlannedStep, known: Situation) -> bool:
+    step = planned.step
+    role_name = pinned.role(known.role_pins[planned.role]).name
+    run = run_of(address, planned, role_name=role_name)
+    failure = Failure(
+        type="queue_timed_out",
+        message=f"No worker took the step within {step.queue_timeout_ms} ms.",
+        retryable=False,
+        timed_out=True,
+    )
+    error = failure.as_error(0)
+    return lifecycle.expire(run, error, fatal=step.on_error == "fail")

@@ -1,0 +1,186 @@
+"""
+Send what is left of an execution: on the canvas under way, or as a new one.
+
+Both compile the canvas from the record alone. The one keeps the epoch, so that
+messages still under way keep their meaning; the other makes them all stale.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Set
+from datetime import datetime
+from typing import Literal, LiteralString
+from uuid import UUID
+
+from executions import dispatch, failpoints, lifecycle, passage, pinned, situation
+from executions.database import fetch
+from executions.plan import Plan
+from executions.signatures import Address
+from executions.situation import Situation
+
+log = logging.getLogger(__name__)
+
+
+# Which steps to send that nobody has begun: all of the block, all if it was not begun
+# at all, or none, since their messages are in the queue.
+Unstarted = Literal["all", "block", "none"]
+
+
+def go_on(execution_id: UUID, *, unstarted: Unstarted = "block") -> None:
+    """Send the steps that are due, of the first block that is not settled."""
+    known = situation.read_all(execution_id)
+    if known is None or not known.goes_on:
+        return
+    address = address_of(execution_id)
+    plan = pinned.plan(address.version)
+    block = unsettled_block(plan, known)
+    if block is None:
+        passage.end(execution_id, address)
+        return
+    members = _due(execution_id, plan, block, known, unstarted)
+    if not members:
+        lifecycle.rest(execution_id)
+        return
+    lifecycle.advance(execution_id, epoch=address.epoch, block=block)
+    dispatch.send(
+        plan,
+        block,
+        address,
+        pins=known.role_pins,
+        members=members,
+        recovery=unstarted != "all",
+    )
+
+
+_DUE_STEPS: LiteralString = """
+SELECT s.path FROM executions_steprun s
+WHERE s.execution_id = %(execution)s AND s.status IN ('pending', 'retrying')
+  AND coalesce(s.retry_at, '-infinity') <= clock_timestamp()
+"""
+
+
+def _due(
+    execution_id: UUID,
+    plan: Plan,
+    block: int,
+    known: Situation,
+    unstarted: Unstarted,
+) -> Set[str]:
+    members = {step.path for step in plan.of_block(plan.blocks[block])}
+    started = members & known.rows.keys()
+    due = {row[0] for row in fetch(_DUE_STEPS, {"execution": execution_id})} & members
+    if unstarted == "all" or (unstarted == "block" and not started):
+        due |= members - started
+    return due
+
+
+def redispatch(execution_id: UUID) -> bool:
+    """
+    Compile the canvas of what is left and send it under a new epoch.
+
+    Every message sent before is dead on arrival. False when there is nothing to
+    send: steps wait for their timers, or somebody else moved the execution.
+    """
+    known = situation.read_all(execution_id)
+    if known is None:
+        return False
+    address = address_of(execution_id)
+    plan = pinned.plan(address.version)
+    block = unsettled_block(plan, known)
+    if block is None:
+        passage.end(execution_id, address)
+        return True
+    members = unsettled(plan, block, known) - _not_due(execution_id)
+    if not members:
+        lifecycle.leave(execution_id, epoch=known.epoch)
+        lifecycle.rest(execution_id)
+        return False
+    epoch = lifecycle.next_epoch(execution_id, epoch=known.epoch, block=block)
+    if epoch is None:
+        return False
+    log.warning("Execution %s is sent again from block %s.", execution_id, block)
+    fresh = Address(execution=address.execution, version=address.version, epoch=epoch)
+    failpoints.reach("in_resend")
+    dispatch.send(
+        plan, block, fresh, pins=known.role_pins, members=members, recovery=True
+    )
+    return True
+
+
+_NOT_DUE: LiteralString = """
+SELECT s.path FROM executions_steprun s
+WHERE s.execution_id = %(execution)s AND (
+  s.status IN ('waiting', 'needs_attention')
+  OR (s.status = 'retrying' AND s.retry_at > clock_timestamp()))
+"""
+
+
+def _not_due(execution_id: UUID) -> set[str]:
+    return {row[0] for row in fetch(_NOT_DUE, {"execution": execution_id})}
+
+
+_ADDRESS: LiteralString = """
+SELECT e.version_id, e.epoch FROM executions_execution e
+WHERE e.id = %(execution)s
+"""
+
+
+def address_of(execution_id: UUID) -> Address:
+    """Address the canvas that is under way."""
+    version, epoch = fetch(_ADDRESS, {"execution": execution_id})[0]
+    return Address(execution=str(execution_id), version=str(version), epoch=epoch)
+
+
+def unsettled(plan: Plan, block: int, known: Situation) -> set[str]:
+    """List the steps of a block that are not settled, by path."""
+    steps = plan.of_block(plan.blocks[block])
+    return {
+        step.path
+        for step in steps
+        if step.path not in known.rows or not known.rows[step.path].is_settled
+    }
+
+
+def unsettled_block(plan: Plan, known: Situation) -> int | None:
+    """Return the first block with a step that is not settled, None if all are."""
+    for block in plan.blocks[known.cursor :]:
+        if unsettled(plan, block.index, known):
+            return block.index
+    return None
+
+
+# Who set the timer anew meanwhile (it is not at `seen` any more) is not overruled.
+_SET_TIMER: LiteralString = """
+UPDATE executions_execution x
+SET wake_at = least(x.deadline_at, later.retry_at, %(queue_at)s::timestamptz)
+FROM (SELECT min(s.retry_at) AS retry_at FROM executions_steprun s
+      WHERE s.execution_id = %(execution)s AND s.status = 'retrying'
+        AND s.retry_at > clock_timestamp()) later
+WHERE x.id = %(execution)s AND x.cancel_request IS NULL
+  AND x.status IN ('pending', 'running', 'waiting')
+  AND x.wake_at IS NOT DISTINCT FROM %(seen)s::timestamptz
+RETURNING x.id
+"""
+
+
+def look_again(execution_id: UUID) -> None:
+    """Have the reconciler look at an execution when its next retry is due."""
+    for (retry_at,) in fetch(_NEXT_RETRY, {"execution": execution_id}):
+        if retry_at is not None:
+            lifecycle.wake_execution(execution_id, at=retry_at)
+
+
+_NEXT_RETRY: LiteralString = """
+SELECT min(s.retry_at) FROM executions_steprun s
+WHERE s.execution_id = %(execution)s AND s.status = 'retrying'
+  AND s.retry_at > clock_timestamp()
+"""
+
+
+def set_timer(
+    execution_id: UUID, *, seen: datetime | None, queue_at: datetime | None = None
+) -> None:
+    """Have the reconciler look at an execution when its next timer is due."""
+    params = {"execution": execution_id, "seen": seen, "queue_at": queue_at}
+    fetch(_SET_TIMER, params)

@@ -1,0 +1,38 @@
+"""A step's run as a claim or an ending will write it."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from executions.identity import step_run_id
+from executions.lifecycle import NewRun
+from executions.plan import PlannedStep
+from executions.signatures import Address
+
+NOBODY = UUID(int=0)
+
+
+def run_of(
+    address: Address,
+    planned: PlannedStep,
+    *,
+    role_name: str = "",
+    worker: UUID = NOBODY,
+) -> NewRun:
+    """Describe the run of a step, its input left out."""
+    execution_id = UUID(address.execution)
+    step = planned.step
+    return NewRun(
+        id=step_run_id(execution_id, planned.path),
+        execution_id=execution_id,
+        epoch=address.epoch,
+        ordinal=planned.ordinal,
+        path=planned.path,
+        key=step.key,
+        role_name=role_name,
+        worker=worker,
+        input=None,
+        timeout_ms=step.timeout_ms,
+        total_timeout_ms=step.total_timeout_ms,
+        durable=step.at_most_once,
+    )
