@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -28,21 +28,31 @@ log = logging.getLogger(__name__)
 BATCH = 100
 # A message published this long before one that has been delivered was delivered too.
 _MARGIN_S = 2.0
+AFTER_OUTAGE = timedelta(seconds=1)
 _QUIET_S = 10.0  # without any sign of life before an execution is looked at
 
-_LAPSED_RUNS: LiteralString = """
+_RUNNING: LiteralString = """
 SELECT s.execution_id, s.id, s.path, s.crashes
 FROM executions_execution e
 JOIN executions_steprun s ON s.execution_id = e.id
 WHERE e.status IN ('running', 'waiting', 'paused') AND s.status = 'running'
-  AND NOT EXISTS (
-  SELECT 1 FROM executions_worker w
-  WHERE w.id = s.worker AND w.lease_until > clock_timestamp())
-ORDER BY s.id LIMIT %(batch)s
+  AND {lost} ORDER BY s.id LIMIT %(batch)s
 """
+_LAPSED_RUNS = _RUNNING.format(
+    lost="""NOT EXISTS (
+  SELECT 1 FROM executions_worker w
+  WHERE w.id = s.worker AND w.lease_until > clock_timestamp())"""
+)
+_OVERRUN: LiteralString = _RUNNING.format(
+    lost="s.attempt_deadline < clock_timestamp() - interval '60 seconds'"
+)
+# After an outage of the database every lease has ended: workers get a beat to take
+# theirs again, and to record what they have at hand.
 _LAPSED_WORKERS: LiteralString = """
 SELECT w.id FROM executions_worker w
-WHERE w.lease_until < clock_timestamp() ORDER BY w.lease_until LIMIT %(batch)s
+WHERE w.lease_until < clock_timestamp()
+  AND pg_postmaster_start_time() < clock_timestamp() - %(beat)s::interval
+ORDER BY w.lease_until LIMIT %(batch)s
 """
 _BURY: LiteralString = """
 DELETE FROM executions_worker w
@@ -52,7 +62,8 @@ WHERE w.id = ANY(%(ids)s) AND w.lease_until < clock_timestamp() RETURNING w.id
 
 def free_lost_steps() -> int:
     """Free the steps of workers whose lease has ended, and forget the workers."""
-    workers = [row[0] for row in fetch(_LAPSED_WORKERS, {"batch": BATCH})]
+    params = {"batch": BATCH, "beat": settings.CORE_HEARTBEAT + AFTER_OUTAGE}
+    workers = [row[0] for row in fetch(_LAPSED_WORKERS, params)]
     if not workers:
         return 0
     freed = 0
@@ -63,6 +74,16 @@ def free_lost_steps() -> int:
             break
     fetch(_BURY, {"ids": workers})
     return freed
+
+
+def free_overrun_steps() -> int:
+    """
+    Free steps whose worker lives but should long have ended them.
+
+    A worker records the end of an attempt seconds after its deadline at the latest;
+    one that has not does not know of the step.
+    """
+    return sum(_safely(_free, *row) for row in fetch(_OVERRUN, {"batch": BATCH}))
 
 
 def _free(execution_id: UUID, step_run_id: UUID, path: str, crashes: int) -> bool:

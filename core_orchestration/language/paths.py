@@ -36,7 +36,7 @@ class Reference:
 def _written(segment: Segment) -> str:
     if isinstance(segment, int):
         return f".{segment}" if segment >= 0 else f"[{segment}]"
-    if _WORD.fullmatch(segment):
+    if _WORD.fullmatch(segment) and segment.isidentifier():
         return f".{segment}"
     return f"[{json.dumps(segment, ensure_ascii=False)}]"
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
+from executions import recovery
 from roles import keys
 from roles.models import Role
 
@@ -19,6 +21,12 @@ def client_of(person: User) -> APIClient:
     client = APIClient(raise_request_exception=False)
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
     return client
+
+
+@pytest.fixture(autouse=True)
+def database_long_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test meet the beat that workers get after the server's start."""
+    monkeypatch.setattr(recovery, "AFTER_OUTAGE", -timedelta(hours=1))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from executions import lifecycle, recovery, resumption
-from executions.models import Execution, Worker
+from executions.models import Execution, StepRun, Worker
 from executions.signatures import JOIN
 from tests.integration.engine import (
     DONE,
@@ -677,3 +677,40 @@ def test_a_lost_member_is_sent_again_although_another_waits_long_for_its_retry(
     now = now_of(execution)
     assert lifecycle.claim(new_run(now, "lost"), execution_started=True)
     assert now.wake_at == run_at(execution, "retrying").retry_at
+
+
+# --- steps that their workers do not know of ------------------------------------------
+
+
+def test_a_step_that_outlived_its_deadline_on_a_living_worker_is_freed() -> None:
+    execution = chain("a", "b")
+    claimed(execution, "a", by=worker(), timeout_ms=1000)
+    long_ago = Now() - timedelta(seconds=61)
+    StepRun.objects.filter(execution=execution).update(attempt_deadline=long_ago)
+
+    assert recovery.free_overrun_steps() == 1
+
+    assert run_at(execution, "a").status == "retrying"
+
+
+def test_a_step_just_past_its_deadline_is_its_workers_to_end() -> None:
+    execution = chain("a", "b")
+    claimed(execution, "a", by=worker(), timeout_ms=1000)
+    just_now = Now() - timedelta(seconds=10)
+    StepRun.objects.filter(execution=execution).update(attempt_deadline=just_now)
+
+    assert recovery.free_overrun_steps() == 0
+
+
+def test_after_an_outage_workers_get_a_beat_to_take_their_leases_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    execution = chain("a", "b")
+    gone = worker(lease_s=-5)
+    claimed(execution, "a", by=gone)
+    monkeypatch.setattr(recovery, "AFTER_OUTAGE", timedelta(hours=1))
+
+    assert recovery.free_lost_steps() == 0
+
+    assert run_at(execution, "a").status == "running"
+    assert Worker.objects.filter(pk=gone).exists()
