@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import redis
 from django.contrib.auth.models import User
 from django.db import OperationalError
 from django.test import Client
@@ -18,6 +19,8 @@ from executions.launch import launch
 from executions.models import Worker
 from roles.models import Role
 from tests.integration.answers import problem_of
+
+pytest_plugins = ("tests.integration.stage",)
 
 MakeRole = Callable[..., Role]
 
@@ -32,7 +35,9 @@ def test_the_process_is_alive_without_any_server(client: Client) -> None:
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
-def test_it_is_ready_when_somebody_works(db: None, client: Client) -> None:
+def test_it_is_ready_when_somebody_works(
+    db: None, client: Client, broker: redis.Redis
+) -> None:
     lease(15)
     response = client.get("/readyz")
     assert response.status_code == 200
@@ -40,6 +45,8 @@ def test_it_is_ready_when_somebody_works(db: None, client: Client) -> None:
         "postgresql": "ok",
         "redis": "ok",
         "workers": "ok",
+        "backlog": "ok",
+        "reconciler": "none is at work",  # which is told, and no reason
     }
 
 
@@ -101,8 +108,17 @@ def test_the_description_is_openapi_31_and_complete(api: APIClient) -> None:
         "orchestrations/{id}/execute/",
         "executions/",
         "executions/{id}/",
+        "executions/bulk/",
         "executions/{id}/cancel/",
         "executions/{id}/events/",
+        "executions/{id}/fork/",
+        "executions/{id}/pause/",
+        "executions/{id}/rerun/",
+        "executions/{id}/resume/",
+        "executions/{id}/retry/",
+        "executions/{id}/settle/",
+        "executions/{id}/terminate/",
+        "workers/",
     }
     for path in schema["paths"].values():
         for operation in path.values():

@@ -1,0 +1,198 @@
+"""
+Where executions stand: gathers from the record what `waiting` decides by.
+
+The step whose turn it is may have no row yet; it follows from the plan, as the first
+block with a step that is not settled.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from django.core.exceptions import ObjectDoesNotExist
+from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.functions import Now
+
+from core_orchestration.definition import Block
+from executions import dispatch, fleet, pinned, waiting
+from executions.models import Execution, StepRun, Worker
+from executions.plan import Plan, PlannedStep
+from executions.signatures import CONTROL_QUEUE
+from executions.states import (
+    TERMINAL_EXECUTION,
+    TERMINAL_STEP,
+    ExecutionStatus,
+    StepStatus,
+)
+from executions.waiting import ExecutionFacts, Fleet, Kind, StepFacts, WaitingOn
+
+# Of the steps whose turn it is, those of so many roles are looked at.
+MOST_ROLES = 20
+_TO_BE_SENT = (StepStatus.PENDING, StepStatus.RETRYING)
+_LARGE = ("input", "output", "exports", "usage")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What an execution waits for, and each of its step runs by its id."""
+
+    execution: WaitingOn | None = None
+    steps: Mapping[UUID, WaitingOn] = field(default_factory=dict)
+
+
+def of(execution: Execution, plan: Plan, runs: Sequence[StepRun]) -> Standing:
+    """Say what an execution with all of these runs waits for; nothing once it ended."""
+    if execution.status in TERMINAL_EXECUTION:
+        return Standing()
+    return _judged(execution, plan, runs, fleet.read(_owners(runs)))
+
+
+def stuck(limit: int) -> list[tuple[Execution, WaitingOn]]:
+    """List the oldest executions that nobody works on, and what they wait for."""
+    executions = list(_idle().order_by("id")[:limit])
+    runs = _runs_of(executions)
+    everybody = [run for each in runs.values() for run in each]
+    now = fleet.read(_owners(everybody))
+    found = []
+    for execution in executions:
+        plan = pinned.plan(str(execution.version_id))
+        answer = _judged(execution, plan, runs[execution.pk], now).execution
+        if answer and not _is_fresh(answer, now):
+            found.append((execution, answer))
+    return found
+
+
+def _idle() -> QuerySet[Execution]:
+    lives = Worker.objects.filter(pk=OuterRef("worker"), lease_until__gt=Now())
+    worked_on = StepRun.objects.filter(
+        Exists(lives), execution=OuterRef("pk"), status=StepStatus.RUNNING
+    )
+    idle = Execution.objects.active().filter(~Exists(worked_on))
+    return idle.select_related("orchestration").defer("input")
+
+
+def _runs_of(executions: Iterable[Execution]) -> Mapping[UUID, list[StepRun]]:
+    runs: defaultdict[UUID, list[StepRun]] = defaultdict(list)
+    rows = StepRun.objects.filter(execution__in=[each.pk for each in executions])
+    for run in rows.order_by("ordinal", "path").defer(*_LARGE):
+        runs[run.execution_id].append(run)
+    return runs
+
+
+def _owners(runs: Iterable[StepRun]) -> set[UUID]:
+    return {
+        run.worker for run in runs if run.status == StepStatus.RUNNING and run.worker
+    }
+
+
+def _is_fresh(answer: WaitingOn, now: Fleet) -> bool:
+    """Tell whether a step lies in its queue only since a moment ago."""
+    if answer.kind is not Kind.QUEUE or answer.since is None:
+        return False
+    return answer.since > now.now - waiting.PATIENCE
+
+
+def _judged(
+    execution: Execution, plan: Plan, runs: Sequence[StepRun], now: Fleet
+) -> Standing:
+    facts = ExecutionFacts(
+        status=ExecutionStatus(execution.status),
+        paused_at=execution.paused_at,
+        cancel_request=execution.cancel_request,
+        wake_at=execution.wake_at,
+    )
+    steps = _Steps(execution=execution, plan=plan, runs=runs)
+    begun = {run.pk: steps.begun(run) for run in runs if not _is_settled(run.status)}
+    answers = {key: waiting.of_step(step, facts, now) for key, step in begun.items()}
+    return Standing(
+        execution=waiting.of_execution(
+            facts, [*begun.values(), *steps.whose_turn_it_is()], now
+        ),
+        steps={key: answer for key, answer in answers.items() if answer},
+    )
+
+
+def _is_settled(status: str | None) -> bool:
+    return status in TERMINAL_STEP
+
+
+@dataclass(slots=True, kw_only=True)
+class _Steps:
+    """The facts of one execution's steps; the pool of a role is asked for once."""
+
+    execution: Execution
+    plan: Plan
+    runs: Sequence[StepRun]
+    pools: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def begun(self, run: StepRun) -> StepFacts:
+        """Picture a step that has a row."""
+        status = StepStatus(run.status)
+        since = run.started_at
+        queues: tuple[str, ...] = ()
+        planned = self.plan.by_path.get(run.path)
+        if planned and status in _TO_BE_SENT:
+            since = self._began(planned.block)
+            queues = self._pool(planned)
+        return StepFacts(
+            key=run.key,
+            status=status,
+            since=since,
+            queues=queues,
+            attempt=run.attempt,
+            worker=run.worker,
+            attempt_deadline=run.attempt_deadline,
+            retry_at=run.retry_at,
+            error=(run.error or {}).get("message"),
+        )
+
+    def whose_turn_it_is(self) -> Iterator[StepFacts]:
+        """Picture the steps without a row that come next: one of each role."""
+        rows = {run.path: run.status for run in self.runs}
+        block = self._unsettled_block(rows)
+        began = self._began(block)
+        if block is None:
+            yield StepFacts(key=None, since=began, queues=(CONTROL_QUEUE,))
+            return
+        absent = [each for each in self.plan.of_block(block) if each.path not in rows]
+        by_role = {each.role: each for each in reversed(absent)}
+        for planned in by_role.values():
+            queues = (*self._way_to(block), *self._pool(planned))
+            yield StepFacts(key=planned.step.key, since=began, queues=queues)
+
+    def _unsettled_block(self, rows: Mapping[str, str]) -> Block | None:
+        for block in self.plan.blocks[self.execution.cursor :]:
+            members = self.plan.of_block(block)
+            if not all(_is_settled(rows.get(member.path)) for member in members):
+                return block
+        return None
+
+    def _began(self, block: Block | None) -> datetime:
+        """Tell since when it is a block's turn; re-sending does not start it anew."""
+        first = block.start if block else len(self.plan.steps)
+        ends = [run.finished_at for run in self.runs if run.ordinal < first]
+        sent = None if self.execution.resends else self.execution.dispatched_at
+        return max(filter(None, [self.execution.created_at, sent, *ends]))
+
+    def _way_to(self, block: Block) -> tuple[str, ...]:
+        """Name the queue before the steps' own, where a group begins or has ended."""
+        if self.execution.cursor >= block.index:
+            return ()
+        before = self.plan.blocks[block.index - 1]
+        return (CONTROL_QUEUE,) if block.is_group or before.is_group else ()
+
+    def _pool(self, planned: PlannedStep) -> tuple[str, ...]:
+        if planned.role not in self.pools and len(self.pools) < MOST_ROLES:
+            self.pools[planned.role] = self._pool_of(planned)
+        return self.pools.get(planned.role, ())
+
+    def _pool_of(self, planned: PlannedStep) -> tuple[str, ...]:
+        """Ask the step's runner; without its role or kind there is no telling."""
+        try:
+            return (dispatch.pool_of(planned, pins=self.execution.role_pins),)
+        except (LookupError, ObjectDoesNotExist):
+            return ()
