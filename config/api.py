@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from config.docs import DocsView, SchemaView
 from core_orchestration.views import OrchestrationViewSet
+from executions.fleet_view import WorkerViewSet
 from executions.live.view import events
 from executions.views import ExecuteView, ExecutionViewSet
 from roles.views import RoleViewSet
@@ -22,6 +23,7 @@ router = SimpleRouter(use_regex_path=False)
 router.register("roles", RoleViewSet)
 router.register("orchestrations", OrchestrationViewSet)
 router.register("executions", ExecutionViewSet)
+router.register("workers", WorkerViewSet)
 
 
 class Nowhere(APIView):

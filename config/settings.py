@@ -166,6 +166,12 @@ CORE_MAX_CRASHES = env.int("CORE_MAX_CRASHES", 3)
 # A worker's steps are its own for this long after its last heartbeat.
 CORE_LEASE = timedelta(seconds=env.float("CORE_LEASE_S", 15))
 CORE_HEARTBEAT = timedelta(seconds=env.float("CORE_HEARTBEAT_S", 5))
+# Not ready is who has let messages lie this long, and taken none of them.
+CORE_BACKLOG_S = env.float("CORE_BACKLOG_S", 60)
+# Finished executions leave after so many days, 0 keeps them; and what they were is
+# written there first, if it names a folder.
+CORE_RETENTION_DAYS = env.float("CORE_RETENTION_DAYS", 30)
+CORE_ARCHIVE_DIR = env.str("CORE_ARCHIVE_DIR", "")
 
 # --- Logs -----------------------------------------------------------------------
 

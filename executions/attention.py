@@ -13,12 +13,14 @@ from executions.announce import announce
 from executions.control import Refused
 from executions.database import one_transaction
 from executions.lifecycle import Outcome, Request
+from executions.models import StepRun
 from executions.plan import Plan, PlannedStep
 from executions.runs import run_of
 from executions.signatures import Address
 from executions.situation import Situation
 from executions.states import StepStatus
 from roles.runners import RunnerError, schemas
+from roles.schemas.values import same
 
 _ASIDE = StepStatus.NEEDS_ATTENTION
 
@@ -37,15 +39,17 @@ def settle_step(
     """
     Decide about the step at `path` that needs attention, and go on.
 
-    It is taken as completed with `output`, or as failed for `reason`,
-    or it runs again. False when somebody has decided so before. Raises Refused when
-    it does not need attention, or `output` cannot be its output.
+    It is taken as completed with `output`, or as failed for `reason`, or it runs
+    again. False when somebody has decided so before. Raises Refused when it does not
+    need attention, or `output` cannot be its output.
     """
     known = situation.read_all(execution_id)
+    if known is None:
+        raise Refused("There is no such execution.", code="unknown_execution")
     address = resumption.address_of(execution_id)
     plan = pinned.plan(address.version)
     planned = plan.by_path.get(path)
-    if known is None or planned is None:
+    if planned is None:
         raise Refused(f"The execution has no step {path!r}.", code="unknown_step")
     request = Request(by=by, reason=reason)
     with one_transaction():
@@ -62,7 +66,7 @@ def settle_step(
         resumption.go_on(execution_id)
         announce(execution_id)
         return True
-    _check_settled(path, known)
+    _check_settled_so(execution_id, path, action, output)
     return False
 
 
@@ -102,10 +106,25 @@ def _fail(address: Address, planned: PlannedStep, request: Request) -> bool:
     return lifecycle.settle(claim, outcome, was=_ASIDE)
 
 
-def _check_settled(path: str, known: Situation) -> None:
-    row = known.rows.get(path)
-    if row is None or not row.is_settled:
-        state = row.status.value if row else "not begun"
+# What a step is when it was settled just so before.
+_SETTLED_SO = {
+    "complete": (StepStatus.COMPLETED,),
+    "fail": (StepStatus.FAILED,),
+    "run_again": (StepStatus.PENDING, StepStatus.RUNNING, StepStatus.RETRYING),
+}
+
+
+def _check_settled_so(
+    execution_id: UUID, path: str, action: Action, output: Any
+) -> None:
+    run = StepRun.objects.filter(execution_id=execution_id, path=path).first()
+    settled_so = run is not None and run.status in _SETTLED_SO[action]
+    if action == "run_again" and run is not None:
+        settled_so = settled_so and run.spent > 0
+    if action == "complete" and run is not None:
+        settled_so = settled_so and same(run.output, output)
+    if not settled_so:
+        state = run.status if run else "not begun"
         raise Refused(
             f"The step {path!r} is {state} and does not need attention.",
             code="needs_no_attention",

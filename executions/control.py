@@ -113,6 +113,8 @@ def retry(execution_id: UUID, *, by: str | None, reason: str | None = None) -> b
     """
     known = situation.read_all(execution_id)
     now = _read(execution_id)
+    if now.cancel_request and now.status in ACTIVE_EXECUTION:
+        raise _not_now(now, "be retried")
     if known is None or now.status in ACTIVE_EXECUTION:
         return False
     if now.status == ExecutionStatus.COMPLETED:

@@ -55,7 +55,11 @@ def rerun(
         idempotency_key=idempotency_key,
         beginning=Beginning(
             version=_version_of(execution, version),
-            origin={"kind": "rerun", "execution_id": str(execution.pk)},
+            origin={
+                "kind": "rerun",
+                "execution_id": str(execution.pk),
+                "from_step": None,
+            },
         ),
     )
 

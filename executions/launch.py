@@ -54,7 +54,7 @@ class Beginning:
     """
 
     version: str
-    origin: Mapping[str, str]
+    origin: Mapping[str, str | None]
     block: int = 0
     source: UUID | None = None
     copied: Mapping[str, int] = field(default_factory=dict)
@@ -75,9 +75,8 @@ def launch(
     the first one made (its `is_replay` is true). Raises NotRunnable, InvalidInput or
     IdempotencyConflict; then nothing was recorded.
     """
-    origin = dict(beginning.origin) if beginning else None
     user = by.pk if by else None
-    request = _Request(orchestration, input, user, idempotency_key, origin)
+    request = _Request(orchestration, input, user, idempotency_key, beginning)
     if first := request.made_before():
         return first
     version = _runnable_version(orchestration)
@@ -96,7 +95,7 @@ def launch(
         role_pins=_pins(definition),
         created_by_id=request.user,
         idempotency_key=idempotency_key,
-        origin=origin,
+        origin=dict(beginning.origin) if beginning else None,
     )
     if _create(execution, definition, beginning):
         _send(execution)
@@ -131,7 +130,7 @@ class _Request:
     input: Any
     user: int | None
     key: str | None
-    origin: dict[str, str] | None
+    beginning: Beginning | None
 
     def made_before(self) -> Execution | None:
         """Return the execution that an equal request with this key made."""
@@ -141,15 +140,22 @@ class _Request:
         first: Execution | None = mine.first()
         if first is None:
             return None
-        asked_before = first.orchestration_id == self.orchestration.pk
-        asked_so = asked_before and first.origin == self.origin
-        if not asked_so or not same(first.input, self.input):
+        if not self._asked_for(first) or not same(first.input, self.input):
             raise IdempotencyConflict(
                 f"The Idempotency-Key {self.key!r} belongs to execution {first.pk}, "
                 "of another orchestration or input; choose a new key."
             )
         first.is_replay = True
         return first
+
+    def _asked_for(self, first: Execution) -> bool:
+        """Tell whether an execution is of this orchestration, and began so."""
+        if first.orchestration_id != self.orchestration.pk:
+            return False
+        if self.beginning is None:
+            return first.origin is None
+        asked_version = str(first.version_id) == self.beginning.version
+        return asked_version and first.origin == dict(self.beginning.origin)
 
 
 def _runnable_version(orchestration: Orchestration) -> str:

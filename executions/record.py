@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from executions import pinned
+from executions import pinned, standing
 from executions.models import Execution, StepRun
 from executions.plan import Plan
 from executions.situation import Row, Situation
 from executions.states import StepStatus
+from executions.waiting import WaitingOn
 
 
 def detail(execution: Execution) -> dict[str, Any]:
@@ -19,11 +21,12 @@ def detail(execution: Execution) -> dict[str, Any]:
     Return an execution with context, step logs and usage, as the contract has it.
 
     Two queries at most: the execution's version is kept in memory, and its step
-    runs are read at once.
+    runs are read at once. While it is under way, a few more tell what it waits for.
     """
     plan = pinned.plan(str(execution.version_id))
     runs = list(execution.step_runs.order_by("ordinal", "path"))
     context = _context(execution, plan, runs)
+    stands = standing.of(execution, plan, runs)
     output = execution.output
     if plan.output is None and execution.status == "completed":
         output = {key: value for key, value in context.items() if key != "input"}
@@ -33,8 +36,9 @@ def detail(execution: Execution) -> dict[str, Any]:
         "input": execution.input,
         "context": context,
         "output": output,
-        "step_logs": [step_log(run, plan) for run in runs],
+        "step_logs": [step_log(run, plan, stands.steps.get(run.pk)) for run in runs],
         "usage": total_usage(runs),
+        "waiting_on": stands.execution and asdict(stands.execution),
     }
 
 
@@ -57,10 +61,13 @@ def summary(execution: Execution) -> dict[str, Any]:
         "parent_execution_id": str(execution.parent_execution_id)
         if execution.parent_execution_id
         else None,
+        "origin": execution.origin and {"from_step": None, **execution.origin},
     }
 
 
-def step_log(run: StepRun, plan: Plan) -> dict[str, Any]:
+def step_log(
+    run: StepRun, plan: Plan, waiting_on: WaitingOn | None = None
+) -> dict[str, Any]:
     """Return a step run as a row of `step_logs`."""
     planned = plan.by_path.get(run.path)
     return {
@@ -78,6 +85,7 @@ def step_log(run: StepRun, plan: Plan) -> dict[str, Any]:
         "finished_at": run.finished_at,
         "duration_ms": duration_ms(run.started_at, run.finished_at),
         "usage": run.usage,
+        "waiting_on": waiting_on and asdict(waiting_on),
     }
 
 
@@ -100,6 +108,7 @@ def duration_ms(start: datetime | None, end: datetime | None) -> int | None:
 def _context(execution: Execution, plan: Plan, runs: list[StepRun]) -> dict[str, Any]:
     known = Situation(
         status=execution.status,
+        cancelling=execution.cancel_request is not None,
         epoch=execution.epoch,
         cursor=execution.cursor,
         role_pins=execution.role_pins,

@@ -1,64 +1,34 @@
-"""The API of executions: start, look at, cancel."""
+"""The API of executions: start, look at, steer."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.urls import reverse
-from drf_spectacular.utils import (
-    OpenApiParameter,
-    OpenApiResponse,
-    extend_schema,
-    extend_schema_view,
-)
-from rest_framework.decorators import action
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core_orchestration.models import Orchestration
-from executions import control
 from executions.filters import ExecutionFilter
-from executions.launch import IdempotencyConflict, InvalidInput, NotRunnable, launch
+from executions.launch import launch
 from executions.models import Execution
+from executions.rest.accepted import accepted, key_of, makes_execution
+from executions.rest.bulk import BulkActions
+from executions.rest.control import ControlActions
 from executions.serializers import (
-    CancelSerializer,
     ExecuteSerializer,
     ExecutionSerializer,
     ExecutionSummarySerializer,
 )
-from executions.states import ExecutionStatus
 from roles.rest.bodies import fields_of
-from roles.rest.problems import ApiProblem, answer_with
 from roles.rest.resources import Resource
-
-answer_with(InvalidInput, status=400, code="invalid")
-answer_with(NotRunnable, status=409, code="not_runnable")
-answer_with(IdempotencyConflict, status=409, code="idempotency_key_reused")
-
-MAX_KEY = 255
-
-
-class BadIdempotencyKey(ApiProblem):
-    """The Idempotency-Key header cannot be used."""
-
-    status_code = 400
-    default_code = "bad_idempotency_key"
-    default_detail = f"An Idempotency-Key has 1 to {MAX_KEY} printable characters."
-
-
-class AlreadyFinished(ApiProblem):
-    """The execution ended by itself before it could be cancelled."""
-
-    status_code = 409
-    default_code = "already_finished"
 
 
 @extend_schema(tags=["executions"])
 @extend_schema_view(list=extend_schema(summary="List executions, newest first"))
-class ExecutionViewSet(ListModelMixin, Resource):
+class ExecutionViewSet(ListModelMixin, ControlActions, BulkActions):
     """Runs of orchestrations, each pinned to the version that it started with."""
 
     queryset = Execution.objects.all()
@@ -74,24 +44,6 @@ class ExecutionViewSet(ListModelMixin, Resource):
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return Response(ExecutionSerializer(self.get_object()).data)
 
-    @extend_schema(
-        summary="End an execution now",
-        request=CancelSerializer,
-        responses=ExecutionSerializer,
-    )
-    @action(detail=True, methods=["post"], filterset_class=None)
-    def cancel(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        execution = self.get_object()
-        mine = self.get_queryset().editable_by(self.caller)
-        if not mine.filter(pk=execution.pk).exists():
-            raise PermissionDenied
-        reason = fields_of(request.data, {"reason": str}).get("reason")
-        control.cancel(execution.pk, by=self.caller.get_username(), reason=reason)
-        execution.refresh_from_db()
-        if execution.status != ExecutionStatus.CANCELLED:
-            raise AlreadyFinished(f"The execution is {execution.status} already.")
-        return Response(ExecutionSerializer(execution).data)
-
 
 @extend_schema(tags=["executions"])
 class ExecuteView(Resource):
@@ -101,35 +53,14 @@ class ExecuteView(Resource):
     serializer_class = ExecuteSerializer
     pagination_class = None
 
-    @extend_schema(
-        summary="Start an execution",
-        parameters=[
-            OpenApiParameter(
-                "Idempotency-Key",
-                str,
-                OpenApiParameter.HEADER,
-                description="Repeating a request with its key starts nothing new.",
-            ),
-            OpenApiParameter("Location", str, OpenApiParameter.HEADER, response=[202]),
-        ],
-        request=ExecuteSerializer,
-        responses={
-            202: OpenApiResponse(ExecutionSerializer, "It is recorded and will run.")
-        },
-    )
+    @makes_execution("Start an execution", ExecuteSerializer)
     def execute(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         orchestration = self.get_object()
         given = fields_of(request.data, {"input": dict}).get("input", {})
         execution = launch(
-            orchestration, given, by=self.caller, idempotency_key=_key(request)
+            orchestration, given, by=self.caller, idempotency_key=key_of(request)
         )
-        place = reverse("execution-detail", args=[execution.pk])
-        headers = {"Location": request.build_absolute_uri(place)}
-        if execution.is_replay:
-            headers["Idempotent-Replayed"] = "true"
-        return Response(
-            ExecutionSerializer(execution).data, status=202, headers=headers
-        )
+        return accepted(request, execution)
 
 
 def _light(rows: QuerySet[Execution]) -> QuerySet[Execution]:
@@ -140,17 +71,9 @@ def _light(rows: QuerySet[Execution]) -> QuerySet[Execution]:
         "created_at",
         "started_at",
         "finished_at",
+        "origin",
         "parent_execution_id",
         "orchestration__name",
         "version__number",
         "created_by__username",
     )
-
-
-def _key(request: Request) -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
-        return None
-    if not 1 <= len(key) <= MAX_KEY or not key.isprintable():
-        raise BadIdempotencyKey
-    return key

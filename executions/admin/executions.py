@@ -1,39 +1,31 @@
-"""Executions in the admin: to be found, read and cancelled."""
+"""Executions in the admin: to be found, read and steered."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
-from django.http import HttpResponseRedirect
-from django.urls import path, reverse
+from django.contrib import admin
 from django.utils.html import format_html
-from django.views.decorators.http import require_POST
 
-from executions import control
+from executions.admin.controls import offered
 from executions.admin.lists import BoundedPaginator, StatusFilter, found
 from executions.admin.pages import page_of
+from executions.admin.steering import Steering
 from executions.models import Execution
-from executions.states import ACTIVE_EXECUTION
-from roles.admin.people import acting
 from roles.admin.reading import ReadOnly
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from django.db.models import QuerySet
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest
     from django.utils.safestring import SafeString
 
     Executions = QuerySet[Execution]
-    ExecutionsAdmin = admin.ModelAdmin[Execution]
-else:
-    ExecutionsAdmin = admin.ModelAdmin
 
 
 @admin.register(Execution)
-class ExecutionAdmin(ReadOnly, ExecutionsAdmin):
+class ExecutionAdmin(ReadOnly, Steering):
     list_display = (
         "id",
         "orchestration",
@@ -52,7 +44,6 @@ class ExecutionAdmin(ReadOnly, ExecutionsAdmin):
     show_full_result_count = False
     search_fields = ("id", "orchestration__name")
     search_help_text = "An execution's id, or an orchestration's id or name"
-    actions = ("cancel",)
     change_form_template = "admin/executions/execution/change_form.html"
 
     @admin.display(description="version")
@@ -80,40 +71,12 @@ class ExecutionAdmin(ReadOnly, ExecutionsAdmin):
     ) -> tuple[Any, bool]:
         return (found(queryset, search_term) if search_term else queryset), False
 
-    def get_urls(self) -> list[Any]:
-        cancel = self.admin_site.admin_view(require_POST(self.cancel_one))
-        name = "executions_execution_cancel"
-        route = path("<uuid:execution_id>/cancel/", cancel, name=name)
-        return [route, *super().get_urls()]
-
-    def has_cancel_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("executions.change_execution")
-
-    @admin.action(description="Cancel", permissions=["cancel"])
-    def cancel(self, request: HttpRequest, queryset: Executions) -> None:
-        name = acting(request).get_username()
-        ids = list(queryset.values_list("pk", flat=True))
-        done = sum(control.cancel(each, by=name) for each in ids)
-        self.message_user(request, f"Cancelled {done} of {len(ids)} executions.")
-
-    def cancel_one(self, request: HttpRequest, execution_id: Any) -> HttpResponse:
-        """Cancel from the execution's own page, and go back there."""
-        if not self.has_cancel_permission(request):
-            raise PermissionDenied
-        if control.cancel(execution_id, by=acting(request).get_username()):
-            self.message_user(request, "The execution is cancelled.")
-        else:
-            self.message_user(request, "It was over already.", messages.WARNING)
-        here = reverse("admin:executions_execution_change", args=[execution_id])
-        return HttpResponseRedirect(here)
-
     def render_change_form(
         self, request: HttpRequest, context: Any, *args: Any, **options: Any
     ) -> Any:
         execution: Execution = options["obj"]
-        can_cancel = execution.status in ACTIVE_EXECUTION
-        context |= {
-            **page_of(execution),
-            "can_cancel": can_cancel and self.has_cancel_permission(request),
-        }
+        page = page_of(execution)
+        if self.has_control_permission(request):
+            page["controls"] = offered(execution, page["detail"]["step_logs"])
+        context |= page
         return super().render_change_form(request, context, *args, **options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from roles.problems import (
@@ -15,19 +15,33 @@ from roles.problems import (
 )
 
 MAX_TEXT = 1000
-_WORDS: Mapping[type, str] = {dict: "an object", str: "text"}
+_WORDS: Mapping[type, str] = {
+    bool: "a boolean",
+    dict: "an object",
+    int: "a whole number",
+    list: "a list",
+    str: "text",
+}
 
 
-def fields_of(body: Any, types: Mapping[str, type]) -> dict[str, Any]:
+def fields_of(
+    body: Any, types: Mapping[str, type], *, required: Collection[str] = ()
+) -> dict[str, Any]:
     """
-    Return the given fields; every one is optional.
+    Return the given fields; those that are not `required` are optional.
 
-    Raises InvalidDocument with every field that is unknown or of another type.
+    A field of the type `object` may be anything. Raises InvalidDocument with every
+    field that is missing, unknown or of another type.
     """
     if not isinstance(body, dict):
         detail = f"The body is an object, not {kind_of(body)}."
         raise InvalidDocument([Problem("", "wrong_type", detail)])
     found = [problem for name in body for problem in _faults(name, body[name], types)]
+    found += [
+        Problem("", "required", f"The field {quoted(name)} is missing.")
+        for name in required
+        if name not in body
+    ]
     if found:
         raise InvalidDocument(found)
     return dict(body)
@@ -39,10 +53,17 @@ def _faults(name: str, value: Any, types: Mapping[str, type]) -> list[Problem]:
         hint = did_you_mean(name, types)
         detail = f"There is no field {quoted(name)} here.{hint}"
         return [Problem(place, "unknown_field", detail)]
-    if isinstance(value, str) and len(value) > MAX_TEXT:
+    if not _is(value, types[name]):
+        detail = f"This must be {_WORDS[types[name]]}, not {kind_of(value)}."
+        return [Problem(place, "wrong_type", detail)]
+    if types[name] is str and len(value) > MAX_TEXT:
         detail = f"This has more than {MAX_TEXT:,} characters."
         return [Problem(place, "too_long", detail)]
-    if isinstance(value, types[name]):
-        return []
-    detail = f"This must be {_WORDS[types[name]]}, not {kind_of(value)}."
-    return [Problem(place, "wrong_type", detail)]
+    return []
+
+
+def _is(value: Any, wanted: type) -> bool:
+    """Tell whether a JSON value is of a type; a boolean is no number."""
+    if isinstance(value, bool):
+        return wanted in (bool, object)
+    return isinstance(value, wanted)

@@ -6,7 +6,8 @@ A test module asks for it with `pytest_plugins`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -15,7 +16,9 @@ from django.conf import settings
 
 from executions.worker import leases
 from executions.worker.leases import Worker
-from tests.integration.engine import QUEUES
+from roles import functions
+from roles.functions import function
+from tests.integration.engine import QUEUES, role
 
 
 @pytest.fixture
@@ -41,3 +44,15 @@ def this_worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
     worker = Worker(queues=["cpu", "io"])
     monkeypatch.setattr(leases, "_current", worker)
     return worker
+
+
+@pytest.fixture
+def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Any]], str]:
+    """Register functions for one test, and make roles for them."""
+    monkeypatch.setattr(functions, "_ENTRIES", dict(functions.registered()))
+
+    def as_role(call: Callable[..., Any]) -> str:
+        function(f"test.{call.__name__}")(call)
+        return role(f"test.{call.__name__}")
+
+    return as_role

@@ -280,7 +280,7 @@ def test_a_join_in_a_cancelled_execution_does_nothing(
     execution: Execution, broker: redis.Redis
 ) -> None:
     finish(execution, "a", "b", "c")
-    lifecycle.cancel(execution.pk, by=None, reason=None)
+    lifecycle.terminate(execution.pk, by=None, reason=None)
 
     passage.join(address_of(execution), 0)
 

@@ -182,7 +182,7 @@ def test_a_beat_stops_steps_that_are_no_longer_its_own(
 
     with worker.holding(one):
         if how == "cancelled":
-            lifecycle.cancel(execution.pk, by=None, reason=None)
+            lifecycle.terminate(execution.pk, by=None, reason=None)
         elif how == "settled":
             lifecycle.settle(claim, FAILED)
         else:
@@ -224,7 +224,7 @@ def test_a_step_that_has_ended_is_not_stopped_any_more(worker: Worker) -> None:
     one = held(claimed(execution, "a", by=worker.id))
     with worker.holding(one):
         assert worker.is_running(one.claim.run.id)
-    lifecycle.cancel(execution.pk, by=None, reason=None)
+    lifecycle.terminate(execution.pk, by=None, reason=None)
 
     worker._beat()
 
@@ -350,7 +350,7 @@ def test_the_heartbeat_tells_a_step_that_it_was_cancelled(
     with worker.holding(one):
         living()
         assert not one.stop.pressed
-        lifecycle.cancel(execution.pk, by=None, reason=None)
+        lifecycle.terminate(execution.pk, by=None, reason=None)
         until(lambda: one.stop.pressed, "the stop")
 
 

@@ -208,7 +208,7 @@ def test_a_stale_messages_chain_goes_no_further(broker: redis.Redis) -> None:
 
 def test_a_cancelled_executions_chain_goes_no_further(broker: redis.Redis) -> None:
     execution = chain("a", "b")
-    lifecycle.cancel(execution.pk, by=None, reason=None)
+    lifecycle.terminate(execution.pk, by=None, reason=None)
 
     assert deliver_all(broker) == [("cpu", "a")]
 

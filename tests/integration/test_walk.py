@@ -23,8 +23,8 @@ from executions.worker import beginning, patience, walk
 from executions.worker.beginning import ComeBack
 from executions.worker.leases import Worker
 from executions.worker.walk import NOWHERE, Passage, Walk
-from roles import functions, snapshots
-from roles.functions import FunctionContext, function
+from roles import snapshots
+from roles.functions import FunctionContext
 from tests.integration.engine import (
     FAILED,
     address_of,
@@ -58,18 +58,6 @@ def tireless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a walk go on however long it takes, and wait for no database."""
     monkeypatch.setattr(walk, "WARM_S", 600.0)
     monkeypatch.setattr(patience, "_EVERY_S", 0.01)
-
-
-@pytest.fixture
-def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Any]], str]:
-    """Register functions for one test, and make roles for them."""
-    monkeypatch.setattr(functions, "_ENTRIES", dict(functions.registered()))
-
-    def as_role(call: Callable[..., Any]) -> str:
-        function(f"test.{call.__name__}")(call)
-        return role(f"test.{call.__name__}")
-
-    return as_role
 
 
 def go(execution: Execution, path: str, *, pool: str = "cpu") -> Passage:

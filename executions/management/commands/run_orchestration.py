@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from argparse import ArgumentTypeError
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +15,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from core_orchestration.models import Orchestration
 from executions import record
 from executions.launch import InvalidInput, NotRunnable, launch
+from executions.management.arguments import JSON_HELP, JSON_METAVAR, read_json
 from executions.models import Execution
 from executions.states import TERMINAL_EXECUTION, ExecutionStatus
 
@@ -32,8 +31,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--input",
             default="{}",
-            metavar="JSON|@FILE|-",
-            help="the input as JSON, in a file, or on standard input (-)",
+            metavar=JSON_METAVAR,
+            help=f"the input {JSON_HELP}",
         )
         parser.add_argument(
             "--wait",
@@ -47,7 +46,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         orchestration = find(options["orchestration"])
         try:
-            execution = launch(orchestration, read_input(options["input"]))
+            execution = launch(orchestration, read_json(options["input"]))
         except (NotRunnable, InvalidInput) as refused:
             raise CommandError(str(refused)) from refused
         if options["wait"] is None:
@@ -72,18 +71,6 @@ def find(name_or_id: str) -> Orchestration:
     if not isinstance(found, Orchestration):
         raise CommandError(f"There is no orchestration {name_or_id!r}.")
     return found
-
-
-def read_input(given: str) -> Any:
-    """Read JSON from the argument itself, from `@file` or from `-`, standard input."""
-    try:
-        if given == "-":
-            given = sys.stdin.read()
-        elif given.startswith("@"):
-            given = Path(given[1:]).read_text(encoding="utf-8")
-        return json.loads(given)
-    except (OSError, ValueError, RecursionError) as error:
-        raise CommandError(f"--input cannot be read as JSON: {error}") from error
 
 
 def wait(execution_id: UUID, seconds: float, clock: Callable[[], float]) -> Execution:

@@ -9,6 +9,7 @@ from config.dev.cli import main
 from config.dev.process import ending
 from config.dev.sockets import fits
 from config.dev.supervisor import restart_delay
+from config.dev.testing import for_pytest
 
 
 def test_the_wait_before_a_restart_doubles_up_to_half_a_minute() -> None:
@@ -65,3 +66,19 @@ def test_an_unknown_command_is_answered_with_the_known_ones(
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "python3 dev.py up" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], []),
+        (["--no-lint"], []),
+        (["-k", "retry"], ["-k", "retry"]),
+        (["--faults"], ["tests/faults"]),
+        (["--no-lint", "--faults", "-x"], ["tests/faults", "-x"]),
+    ],
+)
+def test_pytest_is_told_what_is_not_the_commands_own(
+    arguments: list[str], told: list[str]
+) -> None:
+    assert for_pytest(arguments) == told
