@@ -10,7 +10,7 @@ from django.db.models import Max
 
 from core_orchestration.definition import Definition, parse, to_json
 from core_orchestration.models import Orchestration, OrchestrationVersion
-from roles.models import content_digest
+from roles.models import Role, content_digest
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
@@ -55,6 +55,14 @@ def _says(version: OrchestrationVersion, digest: str) -> bool:
     if version.digest == digest:
         return True
     return content_digest(to_json(parse(version.definition))) == digest
+
+
+def publisher_sees(version_id: str, role: Role) -> bool:
+    """Tell whether a role may be named by who published a version, if anybody did."""
+    version = OrchestrationVersion.objects.only("created_by").get(pk=version_id)
+    if version.created_by is None:
+        return True
+    return Role.objects.visible_to(version.created_by).filter(pk=role.pk).exists()
 
 
 def _last_number(orchestration: Orchestration) -> int:

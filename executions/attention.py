@@ -12,11 +12,10 @@ from executions import output as templates
 from executions.announce import announce
 from executions.control import Refused
 from executions.database import one_transaction
-from executions.lifecycle import Outcome, Request
+from executions.lifecycle import Claim, Outcome, Request
 from executions.models import StepRun
 from executions.plan import Plan, PlannedStep
 from executions.runs import run_of
-from executions.signatures import Address
 from executions.situation import Situation
 from executions.states import StepStatus
 from roles.runners import RunnerError, schemas
@@ -53,32 +52,33 @@ def settle_step(
         raise Refused(f"The execution has no step {path!r}.", code="unknown_step")
     request = Request(by=by, reason=reason)
     with one_transaction():
-        match action:
-            case "complete":
-                done = _complete(address, plan, planned, known, output)
-            case "fail":
-                done = _fail(address, planned, request)
-            case "run_again":
-                done = lifecycle.reset_step(execution_id, path, request)
-        if done:
+        claim = lifecycle.attended(run_of(address, planned))
+        if claim is not None:
             lifecycle.stir(execution_id, request, path=path, action=action)
-    if done:
-        resumption.go_on(execution_id)
-        announce(execution_id)
-        return True
-    _check_settled_so(execution_id, path, action, output)
-    return False
+            match action:
+                case "complete":
+                    _complete(claim, plan, planned, known, output)
+                case "fail":
+                    _fail(claim, planned, request)
+                case "run_again":
+                    lifecycle.reset_step(execution_id, path, request)
+    if claim is None:
+        _check_settled_so(execution_id, path, action, output)
+        return False
+    resumption.go_on(execution_id)
+    announce(execution_id)
+    return True
 
 
 def _complete(
-    address: Address, plan: Plan, planned: PlannedStep, known: Situation, value: Any
-) -> bool:
+    claim: Claim, plan: Plan, planned: PlannedStep, known: Situation, value: Any
+) -> None:
     problems = storable_problems(value)
     if problems:
         raise Refused(
             f"The output cannot be stored: {problems[0].detail}", code="bad_output"
         )
-    execution_id = UUID(address.execution)
+    execution_id = claim.run.execution_id
     try:
         schemas.check_output(pinned.role(known.role_pins[planned.role]), value)
         exports = templates.exports(execution_id, plan, planned, known, value)
@@ -87,14 +87,10 @@ def _complete(
     except TemplateRenderError as error:
         raise Refused(f"In output_mapping: {error}", code="bad_output") from error
     outcome = Outcome(status=StepStatus.COMPLETED, output=value, exports=exports)
-    claim = lifecycle.attended(run_of(address, planned))
-    return claim is not None and lifecycle.settle(claim, outcome, was=_ASIDE)
+    lifecycle.settle(claim, outcome, was=_ASIDE)
 
 
-def _fail(address: Address, planned: PlannedStep, request: Request) -> bool:
-    claim = lifecycle.attended(run_of(address, planned))
-    if claim is None:
-        return False
+def _fail(claim: Claim, planned: PlannedStep, request: Request) -> None:
     error = {
         "type": "failed_by_hand",
         "message": request.reason or f"{request.by or 'Somebody'} settled it so.",
@@ -102,8 +98,9 @@ def _fail(address: Address, planned: PlannedStep, request: Request) -> bool:
     }
     outcome = Outcome(status=StepStatus.FAILED, error=error)
     if planned.step.on_error == "fail":
-        return lifecycle.settle_and_fail(claim, outcome, was=_ASIDE)
-    return lifecycle.settle(claim, outcome, was=_ASIDE)
+        lifecycle.settle_and_fail(claim, outcome, was=_ASIDE)
+    else:
+        lifecycle.settle(claim, outcome, was=_ASIDE)
 
 
 # What a step is when it was settled just so before.

@@ -8,6 +8,7 @@ the execution's state does not allow raises Refused and changes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import LiteralString
 from uuid import UUID
@@ -97,7 +98,7 @@ def resume(execution_id: UUID, *, by: str | None, reason: str | None = None) -> 
         if now.status in TERMINAL_EXECUTION or now.cancel_request:
             raise _not_now(now, "be resumed")
         return False
-    resumption.go_on(execution_id, unstarted="all")
+    resumption.go_on(execution_id, which="all")
     resumption.look_again(execution_id)
     announce(execution_id)
     return done
@@ -111,13 +112,14 @@ def retry(execution_id: UUID, *, by: str | None, reason: str | None = None) -> b
     under the same idempotency keys, with all their tries anew, and the execution's
     time starts anew. False when it is under way.
     """
-    known = situation.read_all(execution_id)
     now = _read(execution_id)
     if now.cancel_request and now.status in ACTIVE_EXECUTION:
         raise _not_now(now, "be retried")
-    if known is None or now.status in ACTIVE_EXECUTION:
+    # Its steps as they are after its end: what was cut off still ran before.
+    known = situation.read_all(execution_id)
+    if known is None or known.status in ACTIVE_EXECUTION:
         return False
-    if now.status == ExecutionStatus.COMPLETED:
+    if known.status == ExecutionStatus.COMPLETED:
         raise Refused(
             "The execution is completed; fork it from a step, or run it again.",
             code="completed",
@@ -135,7 +137,7 @@ def retry(execution_id: UUID, *, by: str | None, reason: str | None = None) -> b
     )
     if epoch is None:
         return False
-    resumption.go_on(execution_id, unstarted="all")
+    resumption.go_on(execution_id, which="all")
     announce(execution_id)
     return True
 
@@ -179,7 +181,8 @@ def _each_child(
     execution_id: UUID, verb: Callable[..., bool], **request: str | None
 ) -> None:
     for (child,) in fetch(_CHILDREN, {"execution": execution_id}):
-        verb(child, **request)
+        with suppress(Refused):  # it has just ended by itself
+            verb(child, **request)
 
 
 def _read(execution_id: UUID) -> Execution:

@@ -66,9 +66,10 @@ def send(
         publish()
 
 
-def expect(plan: Plan, block: int, execution_id: UUID) -> None:
+def expect(plan: Plan, block: int, execution_id: UUID, *, delay_s: float = 0.0) -> None:
     """Have the reconciler see to it that a block's steps find workers in time."""
     waiting = plan.queued_for_a_time(plan.blocks[block])
     if waiting:
-        in_ms = min(planned.step.queue_timeout_ms or 0 for planned in waiting)
+        limit_ms = min(planned.step.queue_timeout_ms or 0 for planned in waiting)
+        in_ms = limit_ms + round(delay_s * 1000)
         lifecycle.wake_execution(execution_id, in_ms=in_ms)

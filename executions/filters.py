@@ -21,7 +21,7 @@ from roles.problems import (
     kind_of,
     quoted,
 )
-from roles.rest.filters import WordsFilter
+from roles.rest.filters import MomentFilter, WordsFilter
 
 _HEX = re.compile(r"[0-9a-fA-F]{1,32}")
 
@@ -35,8 +35,8 @@ class ExecutionFilter(filters.FilterSet):
     orchestration = filters.CharFilter(
         method="of_orchestration", help_text="The id or the exact name."
     )
-    created_after = filters.IsoDateTimeFilter("created_at", "gte")
-    created_before = filters.IsoDateTimeFilter("created_at", "lt")
+    created_after = MomentFilter("created_at", "gte")
+    created_before = MomentFilter("created_at", "lt")
     search = filters.CharFilter(
         method="matching",
         help_text="Part of the orchestration's name, or how the id begins.",

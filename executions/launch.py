@@ -9,6 +9,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from core_orchestration import versions
 from core_orchestration.definition import Definition
 from core_orchestration.models import Orchestration
 from core_orchestration.validation import Problem, check_input, storable_problems
@@ -20,6 +21,7 @@ from executions.plan import roles_named
 from executions.signatures import Address
 from executions.states import ExecutionStatus
 from roles import snapshots
+from roles.models import Role
 from roles.schemas.values import same
 from roles.snapshots import RoleUnavailable
 
@@ -92,13 +94,13 @@ def launch(
         epoch=1,
         cursor=beginning.block if beginning else 0,
         input=input,
-        role_pins=_pins(definition),
+        role_pins=_pins(definition, orchestration, version),
         created_by_id=request.user,
         idempotency_key=idempotency_key,
         origin=dict(beginning.origin) if beginning else None,
     )
     if _create(execution, definition, beginning):
-        _send(execution)
+        _send(execution, goes_on=beginning is not None and bool(beginning.source))
         return execution
     # The key is taken by now, or was: its holder may have been deleted just here.
     return request.made_before() or launch(
@@ -177,20 +179,27 @@ def _check(definition: Definition, given: Any) -> None:
         raise InvalidInput(problems)
 
 
-def _pins(definition: Definition) -> dict[str, str]:
+def _pins(
+    definition: Definition, orchestration: Orchestration, version: str
+) -> dict[str, str]:
+    def may_use(role: Role) -> bool:
+        """Ask again: the name may have become that of somebody else's role."""
+        owners = (None, orchestration.created_by_id)
+        return role.created_by_id in owners or versions.publisher_sees(version, role)
+
     try:
-        return snapshots.pin(roles_named(definition))
+        return snapshots.pin(roles_named(definition), may_use=may_use)
     except RoleUnavailable as error:
         raise NotRunnable(str(error)) from error
 
 
-def _send(execution: Execution) -> None:
+def _send(execution: Execution, *, goes_on: bool) -> None:
     address = Address(
         execution=str(execution.pk), version=str(execution.version_id), epoch=1
     )
     plan = pinned.plan(address.version)
-    if execution.cursor:
-        resumption.go_on(execution.pk, unstarted="all")
+    if goes_on:
+        resumption.go_on(execution.pk, which="all")
     else:
         dispatch.send(plan, 0, address, pins=execution.role_pins)
     announce(execution.pk)

@@ -199,10 +199,13 @@ class StepRun(models.Model):
     status = models.CharField(max_length=16)
     attempt = models.PositiveIntegerField(default=0)
     crashes = models.PositiveSmallIntegerField(default=0)
-    # Attempts made before somebody last had the step run again, in a new budget.
+    # Attempts that do not count: those before somebody last had the step run again, and
+    # those that were cut short because a pause moved a deadline.
     spent = models.PositiveIntegerField(db_default=0)
     # Grows at every claim; what an older attempt reports affects no row.
     fence = models.PositiveIntegerField(default=0)
+    # Who has the step, or holds the message that leads back to it or on from it; without
+    # one, no message does, and whoever looks at the record sends it.
     worker = models.UUIDField(null=True, blank=True)
     input = models.JSONField(null=True, blank=True)
     output = models.JSONField(null=True, blank=True)

@@ -7,12 +7,10 @@ when its own retry was due, but not before its message was last sent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import LiteralString
 from uuid import UUID
 
-from core_orchestration.definition import Block
 from executions import lifecycle, pinned, resumption, situation
 from executions.database import fetch
 from executions.identity import step_run_id
@@ -35,48 +33,55 @@ CROSS JOIN LATERAL (
         AND b.ordinal BETWEEN %(before_first)s AND %(before_last)s))
     + waiting.limit_ms * interval '1 ms' AS at) ends
 WHERE e.id = %(execution)s AND (s.id IS NULL OR s.status IN ('pending', 'retrying'))
-ORDER BY ends.at
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Queue:
-    """How many steps were ended, and when the next one will have waited too long."""
-
-    expired: int = 0
-    next_at: datetime | None = None
-
-
-def expire_overdue(execution_id: UUID) -> Queue:
+def expire_overdue(execution_id: UUID) -> int:
     """End the steps of an execution that waited too long for a worker."""
-    known = situation.read_all(execution_id)
-    if known is None or not known.goes_on:
-        return Queue()
     address = resumption.address_of(execution_id)
     plan = pinned.plan(address.version)
-    index = resumption.unsettled_block(plan, known)
-    if index is None or not plan.queued_for_a_time(plan.blocks[index]):
-        return Queue()
-    expired = 0
-    for path, ends_at, over in _waiting(execution_id, plan, plan.blocks[index]):
-        if not over:
-            return Queue(expired=expired, next_at=ends_at)
-        expired += _expire(address, plan.by_path[path], known)
-    return Queue(expired=expired)
+    known = _read(execution_id, plan)
+    if known is None:
+        return 0
+    return sum(
+        _expire(address, plan.by_path[path], known)
+        for path, _, over in _waiting(execution_id, plan, known)
+        if over
+    )
+
+
+def next_end(execution_id: UUID) -> datetime | None:
+    """Return when the next step will have waited too long."""
+    plan = pinned.plan(resumption.address_of(execution_id).version)
+    known = _read(execution_id, plan)
+    waiting = _waiting(execution_id, plan, known) if known else []
+    return min((ends_at for _, ends_at, _ in waiting), default=None)
+
+
+def _read(execution_id: UUID, plan: Plan) -> Situation | None:
+    """Read an execution in which a step may wait for a limited time."""
+    if not any(plan.queued_for_a_time(block) for block in plan.blocks):
+        return None
+    return situation.read_all(execution_id)
 
 
 def _waiting(
-    execution_id: UUID, plan: Plan, block: Block
+    execution_id: UUID, plan: Plan, known: Situation
 ) -> list[tuple[str, datetime, bool]]:
+    """List what waits: its path, when its time is over, and whether it is."""
+    index = resumption.unsettled_block(plan, known)
+    if index is None or not known.goes_on:
+        return []
+    block = plan.blocks[index]
     steps = plan.queued_for_a_time(block)
-    before = plan.blocks[block.index - 1].ordinals if block.index else range(1)
+    before = plan.blocks[index - 1].ordinals if index else range(-1, 0)
     params = {
         "execution": execution_id,
         "paths": [step.path for step in steps],
         "ids": [step_run_id(execution_id, step.path) for step in steps],
         "limits_ms": [step.step.queue_timeout_ms for step in steps],
-        "before_first": before[0] if block.index else -1,
-        "before_last": before[-1] if block.index else -1,
+        "before_first": before[0],
+        "before_last": before[-1],
     }
     return [(path, ends_at, over) for path, ends_at, over in fetch(_WAITING, params)]
 

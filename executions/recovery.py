@@ -92,7 +92,8 @@ def _free(execution_id: UUID, step_run_id: UUID, path: str, crashes: int) -> boo
     limit = settings.CORE_MAX_CRASHES
     if planned.step.at_most_once:
         log.error("Step %s of %s needs attention.", path, execution_id)
-        return lifecycle.put_aside(step_run_id)
+        announce(execution_id)
+        return lifecycle.put_aside(step_run_id, among=planned.block.ordinals)
     if crashes < limit:
         log.warning("Step %s of %s lost its worker.", path, execution_id)
         return lifecycle.return_lost(step_run_id, max_crashes=limit, wake=True)
@@ -103,17 +104,22 @@ def _free(execution_id: UUID, step_run_id: UUID, path: str, crashes: int) -> boo
 
 
 # A timer that fired is put off, not taken away: should this process die before it
-# has done its work, the timer fires again.
+# has done its work, the timer fires again. The end of a cancellation's grace is not
+# put off by a timer that fires before.
 _DUE: LiteralString = """
 WITH due AS (
-  SELECT x.id FROM executions_execution x
+  SELECT x.id,
+    (x.cancel_request->>'at')::timestamptz + %(grace)s::interval AS grace_ends_at
+  FROM executions_execution x
   WHERE x.wake_at <= clock_timestamp()
   ORDER BY x.wake_at LIMIT %(batch)s FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE executions_execution x
-SET wake_at = clock_timestamp() + interval '15 seconds'
+SET wake_at = CASE WHEN due.grace_ends_at > clock_timestamp()
+  THEN least(due.grace_ends_at, clock_timestamp() + interval '15 seconds')
+  ELSE clock_timestamp() + interval '15 seconds' END
 FROM due WHERE x.id = due.id
 RETURNING x.id, x.wake_at, coalesce(x.deadline_at <= clock_timestamp(), false),
-  (x.cancel_request->>'at')::timestamptz + %(grace)s::interval <= clock_timestamp()
+  due.grace_ends_at <= clock_timestamp()
 """
 
 
@@ -129,10 +135,10 @@ def _wake(
     overdue: bool,
     given_up: bool | None,  # None: nobody wants it cancelled
 ) -> bool:
-    if overdue:
-        lifecycle.time_out(execution_id)
-    elif given_up is not None:
+    if given_up is not None:
         lifecycle.finish_cancel(execution_id, whatever_runs=given_up)
+    elif overdue:
+        lifecycle.time_out(execution_id)
     else:
         _move(execution_id, put_off_to)
     announce(execution_id)
@@ -140,10 +146,10 @@ def _wake(
 
 
 def _move(execution_id: UUID, put_off_to: datetime) -> None:
-    queue = queueing.expire_overdue(execution_id)
-    in_queue = queue.next_at is not None and not queue.expired
-    resumption.go_on(execution_id, unstarted="none" if in_queue else "block")
-    resumption.set_timer(execution_id, seen=put_off_to, queue_at=queue.next_at)
+    queueing.expire_overdue(execution_id)
+    resumption.go_on(execution_id)
+    queue_at = queueing.next_end(execution_id)
+    resumption.set_timer(execution_id, seen=put_off_to, queue_at=queue_at)
 
 
 def _safely(act: Callable[..., bool], *item: Any) -> bool:

@@ -22,12 +22,12 @@ from executions.situation import Situation
 log = logging.getLogger(__name__)
 
 
-# Which steps to send that nobody has begun: all of the block, all if it was not begun
-# at all, or none, since their messages are in the queue.
-Unstarted = Literal["all", "block", "none"]
+# Which steps to send of the block at hand: all that may begin now, or those to which no
+# message leads.
+Which = Literal["all", "left"]
 
 
-def go_on(execution_id: UUID, *, unstarted: Unstarted = "block") -> None:
+def go_on(execution_id: UUID, *, which: Which = "left") -> None:
     """Send the steps that are due, of the first block that is not settled."""
     known = situation.read_all(execution_id)
     if known is None or not known.goes_on:
@@ -38,9 +38,9 @@ def go_on(execution_id: UUID, *, unstarted: Unstarted = "block") -> None:
     if block is None:
         passage.end(execution_id, address)
         return
-    members = _due(execution_id, plan, block, known, unstarted)
+    members = _due(execution_id, plan, block, known, which)
     if not members:
-        lifecycle.rest(execution_id)
+        lifecycle.rest(execution_id, among=plan.blocks[block].ordinals)
         return
     lifecycle.advance(execution_id, epoch=address.epoch, block=block)
     dispatch.send(
@@ -49,7 +49,7 @@ def go_on(execution_id: UUID, *, unstarted: Unstarted = "block") -> None:
         address,
         pins=known.role_pins,
         members=members,
-        recovery=unstarted != "all",
+        recovery=which != "all",
     )
 
 
@@ -57,6 +57,14 @@ _DUE_STEPS: LiteralString = """
 SELECT s.path FROM executions_steprun s
 WHERE s.execution_id = %(execution)s AND s.status IN ('pending', 'retrying')
   AND coalesce(s.retry_at, '-infinity') <= clock_timestamp()
+  AND (%(all)s OR s.worker IS NULL)
+"""
+# Whoever settles the last step of a block leads on from it, if that is its worker.
+_LEFT: LiteralString = """
+SELECT s.worker IS NULL AND s.status <> 'skipped' FROM executions_steprun s
+WHERE s.execution_id = %(execution)s
+  AND s.ordinal BETWEEN %(first)s AND %(last)s
+ORDER BY s.finished_at DESC NULLS FIRST LIMIT 1
 """
 
 
@@ -65,14 +73,24 @@ def _due(
     plan: Plan,
     block: int,
     known: Situation,
-    unstarted: Unstarted,
+    which: Which,
 ) -> Set[str]:
     members = {step.path for step in plan.of_block(plan.blocks[block])}
     started = members & known.rows.keys()
-    due = {row[0] for row in fetch(_DUE_STEPS, {"execution": execution_id})} & members
-    if unstarted == "all" or (unstarted == "block" and not started):
+    params = {"execution": execution_id, "all": which == "all"}
+    due = {row[0] for row in fetch(_DUE_STEPS, params)} & members
+    if which == "all" or (not started and _was_left(execution_id, plan, block, known)):
         due |= members - started
     return due
+
+
+def _was_left(execution_id: UUID, plan: Plan, block: int, known: Situation) -> bool:
+    """Tell whether no message leads to a block: it was never sent, nor led to."""
+    if known.cursor >= block:
+        return False
+    before = plan.blocks[block - 1].ordinals
+    params = {"execution": execution_id, "first": before[0], "last": before[-1]}
+    return any(left for (left,) in fetch(_LEFT, params))
 
 
 def redispatch(execution_id: UUID) -> bool:
@@ -94,7 +112,7 @@ def redispatch(execution_id: UUID) -> bool:
     members = unsettled(plan, block, known) - _not_due(execution_id)
     if not members:
         lifecycle.leave(execution_id, epoch=known.epoch)
-        lifecycle.rest(execution_id)
+        lifecycle.rest(execution_id, among=plan.blocks[block].ordinals)
         return False
     epoch = lifecycle.next_epoch(execution_id, epoch=known.epoch, block=block)
     if epoch is None:

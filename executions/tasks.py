@@ -13,7 +13,9 @@ from time import time
 from typing import Any
 
 from celery import Task, shared_task
+from celery.worker.request import Request
 from kombu.exceptions import OperationalError as BrokerError
+from kombu.transport.virtual import QoS
 
 from executions import failpoints, passage, signatures
 from executions.database import UNREACHABLE
@@ -25,10 +27,33 @@ from executions.worker.walk import Passage, Walk
 _INFRASTRUCTURE_DELAY_S = 2.0
 
 
+class StepRequest(Request):
+    """
+    A message that gives its slot back even when the broker cannot be told.
+
+    Kombu keeps what it could not acknowledge, and while every slot is taken it does
+    not read: a worker that was busy when the broker went would never notice that its
+    connection is gone, and would stay deaf after the broker's return.
+    """
+
+    def acknowledge(self) -> None:
+        super().acknowledge()
+        self._give_slot_back()
+
+    def reject(self, requeue: bool = False) -> None:
+        super().reject(requeue)
+        self._give_slot_back()
+
+    def _give_slot_back(self) -> None:
+        if not self.message.acknowledged:
+            QoS.ack(self.message.channel.qos, self.message.delivery_tag)
+
+
 class StepTask(Task):  # type: ignore[type-arg]
     """A lean task: stamped when sent, and retried after its step's own delay."""
 
     abstract = True
+    Request = "executions.tasks:StepRequest"
     ignore_result = True
     max_retries = None
     autoretry_for = (ComeBack, BrokerError, *UNREACHABLE)

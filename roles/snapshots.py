@@ -7,7 +7,7 @@ and edits by any way, admin, API or SQL, are noticed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from uuid import UUID
@@ -22,13 +22,16 @@ class RoleUnavailable(LookupError):
     """A role that a step names does not exist any more or is not active."""
 
 
-def pin(references: Collection[str]) -> dict[str, str]:
+def pin(
+    references: Collection[str], *, may_use: Callable[[Role], bool]
+) -> dict[str, str]:
     """
     Map each reference to the id of a snapshot of the role as it is now.
 
-    Raises RoleUnavailable for a role that is missing or switched off.
+    Raises RoleUnavailable for a role that is missing or switched off; one that may
+    not be used is as good as missing, whatever its name says.
     """
-    roles = _look_up(references)
+    roles = {name: role for name, role in _look_up(references).items() if may_use(role)}
     _refuse_unavailable(references, roles)
     return {name: _snapshot_id(role.spec()) for name, role in roles.items()}
 

@@ -17,7 +17,12 @@ from executions.lifecycle.endings import (
     time_out,
 )
 from executions.lifecycle.expiry import expire
-from executions.lifecycle.losses import give_up_crashed, put_aside, return_lost
+from executions.lifecycle.losses import (
+    give_back,
+    give_up_crashed,
+    put_aside,
+    return_lost,
+)
 from executions.lifecycle.outcomes import (
     Outcome,
     Settled,
@@ -65,6 +70,7 @@ __all__ = [
     "expire",
     "fail",
     "finish_cancel",
+    "give_back",
     "give_up_crashed",
     "is_recorded",
     "is_scheduled",

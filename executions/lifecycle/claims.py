@@ -10,6 +10,7 @@ from typing import Any, Literal, LiteralString
 from uuid import UUID
 
 from executions.database import fetch, json_or_null
+from executions.lifecycle.locking import lock_execution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +227,12 @@ def claim_of(run: NewRun) -> Claim | None:
 
 
 def attended(run: NewRun) -> Claim | None:
-    """Hold a step that needs attention as a worker would; None if it needs none."""
+    """
+    Hold a step that needs attention as a worker would; None if it needs none.
+
+    The execution's row is held as well, until the caller's transaction ends.
+    """
+    lock_execution(run.execution_id)
     for row in fetch(_ATTENDED, {"id": run.id}):
         return Claim.of(run, row)
     return None

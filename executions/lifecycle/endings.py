@@ -39,9 +39,10 @@ _END_UNBEGUN = _END.format(
 _END_ACTIVE = _END.format(
     guard="x.status IN ('pending', 'running', 'waiting', 'paused')"
 )
+# A deadline stands still while its execution is paused.
 _END_OVERDUE = _END.format(
     guard="x.deadline_at <= clock_timestamp()"
-    " AND x.status IN ('pending', 'running', 'waiting', 'paused')"
+    " AND x.status IN ('pending', 'running', 'waiting')"
 )
 
 

@@ -21,11 +21,18 @@ WITH expired AS (
     AND e.status IN ('pending', 'running') AND e.cancel_request IS NULL
   ON CONFLICT (id) DO UPDATE SET
     status = 'timed_out', error = excluded.error, fence = s.fence + 1,
-    finished_at = excluded.finished_at, retry_at = NULL
+    finished_at = excluded.finished_at, retry_at = NULL, worker = NULL
   WHERE s.status IN ('pending', 'retrying')
   RETURNING s.path),
+started AS (
+  UPDATE executions_execution x SET status = 'running', started_at = clock_timestamp()
+  FROM expired
+  WHERE x.id = %(execution)s AND x.status = 'pending' AND NOT %(fatal)s
+  RETURNING x.id),
 told AS (
   INSERT INTO executions_event (execution_id, type, path, data)
+  SELECT id, 'execution.started', NULL, NULL::jsonb FROM started
+  UNION ALL
   SELECT %(execution)s, 'step.timed_out', path, %(error)s::jsonb FROM expired)
 SELECT path FROM expired
 """
@@ -35,11 +42,13 @@ def expire(run: NewRun, error: dict[str, Any], *, fatal: bool) -> bool:
     """
     End a step that waited too long for a worker; False when one has it after all.
 
-    `fatal` ends the execution with it; otherwise the caller goes on with it.
+    `fatal` ends the execution with it; otherwise the execution has begun, and the
+    caller goes on with it.
     """
+    more = {"error": json_or_null(error), "fatal": fatal}
     with one_transaction():
         lock_execution(run.execution_id)
-        expired = bool(fetch(_EXPIRE, run.params() | {"error": json_or_null(error)}))
+        expired = bool(fetch(_EXPIRE, run.params() | more))
         if expired and fatal:
             reason = {"step_key": run.key, **error}
             fail(run.execution_id, epoch=run.epoch, error=reason, begun=False)

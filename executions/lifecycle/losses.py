@@ -1,4 +1,4 @@
-"""What becomes of a step whose worker is gone: tried again, given up, or put aside."""
+"""What becomes of attempts that were lost: tried again, given up, or put aside."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from uuid import UUID
 
 from executions.database import fetch, one_transaction
 from executions.lifecycle.claims import CLAIMED, Claim, NewRun
-from executions.lifecycle.locking import lock_execution_of
+from executions.lifecycle.locking import lock_execution, lock_execution_of
 from executions.lifecycle.outcomes import (
+    UNBEGUN,
     Outcome,
     settle,
     settle_and_fail,
@@ -29,7 +30,7 @@ _RETURN_LOST: LiteralString = f"""
 WITH lost AS (
   UPDATE executions_steprun s SET
     status = 'retrying', retry_at = clock_timestamp(), crashes = s.crashes + 1,
-    fence = s.fence + 1, attempt_deadline = NULL,
+    fence = s.fence + 1, worker = NULL, attempt_deadline = NULL,
     error = jsonb_build_object('type', 'worker_lost', 'attempt', s.attempt,
       'message', 'The worker was lost in the middle of this attempt.')
   WHERE {_LOST} AND s.crashes < %(max_crashes)s
@@ -89,7 +90,7 @@ _PUT_ASIDE: LiteralString = f"""
 WITH aside AS (
   UPDATE executions_steprun s SET
     status = 'needs_attention', crashes = s.crashes + 1, fence = s.fence + 1,
-    attempt_deadline = NULL,
+    worker = NULL, attempt_deadline = NULL,
     error = jsonb_build_object('type', 'worker_lost', 'attempt', s.attempt,
       'message', 'The worker was lost in the middle of this attempt. The step is '
       'at_most_once, so it is not run again before somebody settles it.')
@@ -100,7 +101,8 @@ resting AS (
   WHERE x.id = aside.execution_id AND x.status = 'running' AND NOT EXISTS (
     SELECT 1 FROM executions_steprun o
     WHERE o.execution_id = x.id AND o.path <> aside.path
-      AND o.status IN ('pending', 'running', 'retrying'))),
+      AND o.status IN ('pending', 'running', 'retrying'))
+    AND NOT EXISTS ({UNBEGUN})),
 told AS (
   INSERT INTO executions_event (execution_id, type, path, data)
   SELECT execution_id, 'step.needs_attention', path, error FROM aside)
@@ -108,12 +110,52 @@ SELECT path FROM aside
 """
 
 
-def put_aside(step_run_id: UUID) -> bool:
+def put_aside(step_run_id: UUID, *, among: range = range(0)) -> bool:
     """
     Stop a step that may run at most once, and whose worker is gone, for a person.
 
-    False when its worker is alive after all.
+    Its execution waits then, unless a step goes on or, at the ordinals `among`, is
+    still to begin. False when its worker is alive after all.
     """
+    params = {"id": step_run_id, "first": among.start, "last": among.stop - 1}
     with one_transaction():
         lock_execution_of(step_run_id)
-        return bool(fetch(_PUT_ASIDE, {"id": step_run_id}))
+        return bool(fetch(_PUT_ASIDE, params))
+
+
+# A deadline that a pause moved: the attempt was claimed under the old one.
+_GIVE_BACK: LiteralString = """
+WITH cut AS (
+  UPDATE executions_steprun s SET
+    status = CASE WHEN %(once)s THEN 'needs_attention' ELSE 'retrying' END,
+    retry_at = CASE WHEN %(once)s THEN NULL ELSE clock_timestamp() END,
+    spent = s.spent + 1, worker = NULL, attempt_deadline = NULL,
+    error = jsonb_build_object('type', 'cut_short', 'attempt', s.attempt,
+      'message', 'A pause moved the deadline at which this attempt was ended.')
+  FROM executions_execution x
+  WHERE x.id = s.execution_id AND s.id = %(id)s AND s.fence = %(fence)s
+    AND s.status = 'running'
+    AND s.attempt_deadline <= clock_timestamp() + interval '1 second'
+    AND (x.status = 'paused'
+      OR x.status = 'running' AND x.deadline_at > s.attempt_deadline)
+  RETURNING s.execution_id, s.path, s.status, s.error),
+told AS (
+  INSERT INTO executions_event (execution_id, type, path, data)
+  SELECT execution_id, 'step.' || status, path, error FROM cut)
+SELECT path FROM cut
+"""
+
+
+def give_back(claim: Claim) -> bool:
+    """
+    Free a step whose attempt ended at a deadline that a pause has moved since.
+
+    The attempt does not count against its tries. False when the deadline stands.
+    """
+    fence = {"id": claim.run.id, "fence": claim.fence, "once": claim.run.durable}
+    with one_transaction():
+        lock_execution(claim.run.execution_id)
+        given_back = bool(fetch(_GIVE_BACK, fence))
+        if given_back:
+            wake_execution(claim.run.execution_id)
+        return given_back

@@ -32,6 +32,14 @@ class Settled:
     next: Claim | None = None
 
 
+# The places of an execution `x` from `first` to `last` that no step has begun at.
+UNBEGUN: LiteralString = """
+  SELECT 1 FROM generate_series(%(first)s::int, %(last)s::int) AS place(ordinal)
+  LEFT JOIN executions_steprun o
+    ON o.execution_id = x.id AND o.ordinal = place.ordinal
+  WHERE o.id IS NULL
+"""
+
 # While an execution is being cancelled its steps are recorded and it goes nowhere; one
 # that is paused goes nowhere either, but a failure ends it.
 _GOES_ON: LiteralString = "x.status = 'running' AND x.cancel_request IS NULL"
@@ -40,20 +48,21 @@ _MAY_FAIL: LiteralString = (
     " AND x.cancel_request IS NULL"
 )
 # Each statement is `WITH e AS (lock the execution), done AS (settle the step), …`.
-# `held` makes the lock come first, whatever the execution's state.
+# `held` makes the lock come first, whatever the execution's state, and the guard looks
+# at what it is then: a resume that is just committed counts.
 _LOCKED: LiteralString = """
-e AS MATERIALIZED (
-  SELECT x.id, x.deadline_at FROM executions_execution x
-  WHERE x.id = %(execution)s AND {guard}
-  {lock} OF x),
-held AS MATERIALIZED (SELECT count(*) FROM e),
+locked AS MATERIALIZED (
+  SELECT x.id, x.deadline_at, x.status, x.epoch, x.cancel_request
+  FROM executions_execution x WHERE x.id = %(execution)s {lock} OF x),
+e AS MATERIALIZED (SELECT x.id, x.deadline_at FROM locked x WHERE {guard}),
+held AS MATERIALIZED (SELECT count(*) FROM locked),
 """
 _DONE: LiteralString = """
 done AS (
   UPDATE executions_steprun s SET
     status = %(status)s, output = %(output)s::jsonb, exports = %(exports)s::jsonb,
     error = %(error)s::jsonb, usage = %(usage)s::jsonb,
-    finished_at = clock_timestamp(), attempt_deadline = NULL, retry_at = NULL
+    finished_at = clock_timestamp(), attempt_deadline = NULL, retry_at = NULL{more}
   {held}
   WHERE s.id = %(id)s AND s.fence = %(fence)s AND s.status = %(was)s
   RETURNING s.id)
@@ -63,15 +72,20 @@ _TOLD: LiteralString = """
     %(error)s::jsonb FROM done
 """
 
-_SETTLE: LiteralString = f"""
-WITH {_DONE.format(held="")},
-told AS (INSERT INTO executions_event (execution_id, type, path, data) {_TOLD})
+_SETTLE: LiteralString = """
+WITH {done},
+told AS (INSERT INTO executions_event (execution_id, type, path, data) {told})
 SELECT id FROM done
 """
+_SETTLE_INSIDE = _SETTLE.format(done=_DONE.format(held="", more=""), told=_TOLD)
+# A step without a worker is nobody's: no message leads on from it, nor to it.
+_SETTLE_OUTSIDE = _SETTLE.format(
+    done=_DONE.format(held="", more=", worker = NULL"), told=_TOLD
+)
 
 _SETTLE_AND_CLAIM: LiteralString = f"""
 WITH {_LOCKED.format(guard=_GOES_ON + " AND x.epoch = %(epoch)s", lock="FOR SHARE")}
-{_DONE.format(held="FROM held")},
+{_DONE.format(held="FROM held", more="")},
 s AS (
   INSERT INTO executions_steprun AS s {FIRST_CLAIM.format(at="next_")} FROM e, done
   ON CONFLICT (id) DO NOTHING
@@ -87,7 +101,7 @@ SELECT {CLAIMED} FROM done LEFT JOIN (s CROSS JOIN e) ON true
 
 _SETTLE_AND_COMPLETE: LiteralString = f"""
 WITH {_LOCKED.format(guard=_GOES_ON, lock="FOR NO KEY UPDATE")}
-{_DONE.format(held="FROM held")},
+{_DONE.format(held="FROM held", more="")},
 ended AS (
   UPDATE executions_execution x
   SET status = 'completed', output = %(result)s::jsonb,
@@ -103,7 +117,7 @@ SELECT id FROM done
 
 _SETTLE_AND_FAIL: LiteralString = f"""
 WITH {_LOCKED.format(guard=_MAY_FAIL, lock="FOR NO KEY UPDATE")}
-{_DONE.format(held="FROM held")},
+{_DONE.format(held="FROM held", more="")},
 ended AS (
   UPDATE executions_execution x
   SET status = 'failed', error = %(reason)s::jsonb,
@@ -142,10 +156,10 @@ def settle(
     """
     params = _params(claim, outcome, was=was)
     if not wake:
-        return bool(fetch(_SETTLE, params))
+        return bool(fetch(_SETTLE_INSIDE, params))
     with one_transaction():
         lock_execution(claim.run.execution_id)
-        recorded = bool(fetch(_SETTLE, params))
+        recorded = bool(fetch(_SETTLE_OUTSIDE, params))
         if recorded:
             wake_execution(claim.run.execution_id)
         return recorded
@@ -212,7 +226,7 @@ WITH done AS (
   UPDATE executions_steprun s SET
     status = 'retrying', error = %(error)s::jsonb, usage = %(usage)s::jsonb,
     retry_at = clock_timestamp() + %(delay_s)s * interval '1 second',
-    attempt_deadline = NULL
+    worker = CASE WHEN %(timer)s THEN NULL ELSE s.worker END, attempt_deadline = NULL
   WHERE s.id = %(id)s AND s.fence = %(fence)s AND s.status = 'running'
   RETURNING s.id, s.retry_at),
 told AS (
@@ -232,7 +246,7 @@ def schedule_retry(
     `timer` leaves the waking to the reconciler; without it the caller's message
     carries the delay.
     """
-    params = _params(claim, outcome) | {"delay_s": delay_s}
+    params = _params(claim, outcome) | {"delay_s": delay_s, "timer": timer}
     if not timer:
         return bool(fetch(_SCHEDULE_RETRY, params))
     with one_transaction():

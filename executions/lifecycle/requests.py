@@ -11,6 +11,7 @@ from uuid import UUID
 from executions.database import fetch, one_transaction
 from executions.lifecycle.claims import Claim
 from executions.lifecycle.locking import lock_execution
+from executions.lifecycle.outcomes import UNBEGUN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,8 @@ def pause(execution_id: UUID, request: Request) -> bool:
     return _ask(_PAUSE, execution_id, request, "paused")
 
 
-# Deadlines stand still while an execution is paused.
+# Deadlines stand still while an execution is paused. Whether a message still leads to
+# a step that is to be tried again, nobody knows.
 _RESUME: LiteralString = f"""
 WITH was AS MATERIALIZED (
   SELECT x.id, clock_timestamp() - x.paused_at AS rest
@@ -106,8 +108,9 @@ done AS (
   FROM was WHERE x.id = was.id
   RETURNING x.id),
 later AS (
-  UPDATE executions_steprun s SET deadline_at = s.deadline_at + was.rest
-  FROM was WHERE s.execution_id = was.id AND s.deadline_at IS NOT NULL
+  UPDATE executions_steprun s SET deadline_at = s.deadline_at + was.rest,
+    worker = CASE WHEN s.status = 'running' THEN s.worker END
+  FROM was WHERE s.execution_id = was.id
     AND s.status IN ('pending', 'running', 'retrying', 'waiting')),
 {_TOLD}
 """
@@ -136,12 +139,14 @@ told AS (
     'reason', %(reason)s::text) FROM done)
 SELECT epoch FROM done
 """
+# A step that is reset waits for a worker from now on.
 _RESET: LiteralString = """
 WITH reset AS (
   UPDATE executions_steprun s SET
     status = 'pending', spent = s.attempt, crashes = 0, fence = s.fence + 1,
     output = NULL, exports = NULL, error = NULL, worker = NULL,
-    deadline_at = NULL, attempt_deadline = NULL, retry_at = NULL, finished_at = NULL
+    deadline_at = NULL, attempt_deadline = NULL, retry_at = clock_timestamp(),
+    finished_at = NULL
   WHERE s.execution_id = %(execution)s AND s.path = ANY(%(paths)s)
     AND s.status IN ('failed', 'timed_out', 'cancelled', 'needs_attention')
   RETURNING s.path),
@@ -203,7 +208,7 @@ def stir(execution_id: UUID, request: Request, *, path: str, action: str) -> Non
     fetch(_STIR, params | {"path": path, "action": action})
 
 
-_REST: LiteralString = """
+_REST: LiteralString = f"""
 UPDATE executions_execution x SET status = 'waiting'
 WHERE x.id = %(execution)s AND x.status = 'running' AND x.cancel_request IS NULL
   AND EXISTS (
@@ -212,15 +217,21 @@ WHERE x.id = %(execution)s AND x.status = 'running' AND x.cancel_request IS NULL
   AND NOT EXISTS (
     SELECT 1 FROM executions_steprun s WHERE s.execution_id = x.id
       AND s.status IN ('pending', 'running', 'retrying'))
+  AND NOT EXISTS ({UNBEGUN})
 RETURNING x.id
 """
 
 
-def rest(execution_id: UUID) -> bool:
-    """Note that an execution waits for something outside, and for nothing else."""
+def rest(execution_id: UUID, *, among: range) -> bool:
+    """
+    Note that an execution waits for something outside, and for nothing else.
+
+    At the ordinals `among`, those of the block at hand, no step is still to begin.
+    """
+    params = {"execution": execution_id, "first": among.start, "last": among.stop - 1}
     with one_transaction():
         lock_execution(execution_id)
-        return bool(fetch(_REST, {"execution": execution_id}))
+        return bool(fetch(_REST, params))
 
 
 def _ask(

@@ -9,7 +9,12 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
-from rest_framework.exceptions import MethodNotAllowed, NotAuthenticated
+from django.views.decorators.csrf import csrf_exempt
+from rest_framework.exceptions import (
+    AuthenticationFailed,
+    MethodNotAllowed,
+    NotAuthenticated,
+)
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
@@ -28,13 +33,20 @@ class KeyNeeded(ApiProblem):
     default_code = "not_authenticated"
     default_detail = NotAuthenticated.default_detail
 
-    def __init__(self) -> None:
-        super().__init__(headers={"WWW-Authenticate": SCHEME})
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": SCHEME})
+
+
+class KeyRefused(KeyNeeded):
+    """A key was shown that opens nothing."""
+
+    default_code = "authentication_failed"
 
 
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
+@csrf_exempt  # it changes nothing; who shows no key is to hear of that first
 async def events(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Stream an execution's events from the start, or from `Last-Event-ID`."""
     try:
@@ -64,9 +76,13 @@ def _admitted(request: HttpRequest, pk: UUID) -> Cursor:
 def _user(request: HttpRequest) -> Any:
     classes: Any = api_settings.DEFAULT_AUTHENTICATION_CLASSES
     asking = Request(request, authenticators=[each() for each in classes])
-    if not asking.user.is_authenticated:
+    try:
+        user = asking.user
+    except AuthenticationFailed as refused:
+        raise KeyRefused(str(refused.detail)) from refused
+    if not user.is_authenticated:
         raise KeyNeeded
-    return asking.user
+    return user
 
 
 def _place(request: HttpRequest) -> str:

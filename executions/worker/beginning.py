@@ -127,7 +127,7 @@ def _taken(planned: PlannedStep, run: NewRun) -> Standing:
 def _take_over(planned: PlannedStep, run: NewRun) -> None:
     """Free a step whose worker is gone, and come back for it at once."""
     if planned.step.at_most_once:
-        lifecycle.put_aside(run.id)
+        lifecycle.put_aside(run.id, among=planned.block.ordinals)
         return
     limit = settings.CORE_MAX_CRASHES
     if lifecycle.return_lost(run.id, max_crashes=limit, wake=False):

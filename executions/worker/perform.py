@@ -165,6 +165,7 @@ def end_overdue(planned: PlannedStep, claim: Claim) -> None:
     """
     ended = _out_of_time(claim, planned)
     if ended is None:
+        lifecycle.give_back(claim)
         return
     match ended.verdict:
         case Retry(delay_s=delay_s):

@@ -90,14 +90,21 @@ class Walk:
         retry, because another worker has it, or because the database is away.
         """
         try:
-            return self._expecting(self._go())
+            return self._go_and_expect()
         except UNREACHABLE as error:
             log.warning("PostgreSQL cannot be reached: %s", error)
             raise ComeBack(self.at.path, 1.0) from error
         finally:
             announce(self.execution_id)
 
-    def _expecting(self, reached: Passage) -> Passage:
+    def _go_and_expect(self) -> Passage:
+        """Walk, and have what waits for a worker then wait for a limited time."""
+        try:
+            reached = self._go()
+        except ComeBack as signal:
+            block = self.plan.by_path[signal.path].block.index
+            dispatch.expect(self.plan, block, self.execution_id, delay_s=signal.delay_s)
+            raise
         if reached.block is not None:
             dispatch.expect(self.plan, reached.block, self.execution_id)
         return reached
@@ -159,6 +166,7 @@ class Walk:
         failpoints.reach("after_claim", self.at.path)
         ended = perform.work(claim, self.plan, self.at, known)
         if ended is None:
+            insist(lambda: lifecycle.give_back(claim))
             insist(lambda: lifecycle.finish_cancel(self.execution_id))
             return NOWHERE
         failpoints.reach("before_commit", self.at.path)

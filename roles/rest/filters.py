@@ -1,20 +1,22 @@
-"""Query parameters that take several words: repeated, with commas, or both."""
+"""Query parameters that need a closer look: several words, truth values, times."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
 from django.core.validators import ProhibitNullCharactersValidator
-from django_filters import Filter
+from django_filters import Filter, IsoDateTimeFilter
+from django_filters.fields import IsoDateTimeField
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 
 from roles.problems import did_you_mean, quoted
 
-__all__ = ["FilterSet", "TruthFilter", "WordsFilter"]
+__all__ = ["FilterSet", "MomentFilter", "TruthFilter", "WordsFilter"]
 
 
 class WordsWidget(forms.TextInput):
@@ -49,6 +51,24 @@ class WordsFilter(Filter):
     """Narrows by a list of words with the lookup or method that it is given."""
 
     field_class = WordsField
+
+
+class MomentField(IsoDateTimeField):
+    """A time of any zone, in UTC: PostgreSQL does not know all that Python takes."""
+
+    def to_python(self, value: Any) -> datetime | None:
+        moment = super().to_python(value)
+        try:
+            return moment.astimezone(UTC) if moment else None
+        except OverflowError:
+            detail = "This lies outside of the calendar."
+            raise forms.ValidationError(detail, "invalid") from None
+
+
+class MomentFilter(IsoDateTimeFilter):
+    """Narrows by a time."""
+
+    field_class = MomentField
 
 
 class TruthField(forms.Field):

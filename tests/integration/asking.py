@@ -10,8 +10,10 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
+from executions import control, recovery
+from executions.database import fetch
 from executions.lifecycle import Claim
-from executions.models import Execution, StepRun
+from executions.models import Execution
 from tests.integration.engine import claimed, end_lease, now_of, run_at, told, worker
 
 ENDS = ("completed", "failed", "cancelled", "timed_out", "skipped")
@@ -63,27 +65,20 @@ def let_grace_pass(execution: Execution) -> None:
 def let_pass(execution: Execution, seconds: float) -> None:
     """Let everything about an execution have happened, or be due, so much earlier."""
     moved = timedelta(seconds=seconds)
-    times = {
-        Execution: ("dispatched_at", "deadline_at", "wake_at", "paused_at"),
-        StepRun: (
-            "started_at",
-            "finished_at",
-            "retry_at",
-            "deadline_at",
-            "attempt_deadline",
-        ),
-    }
-    for model, names in times.items():
-        key = "pk" if model is Execution else "execution"
-        model.objects.filter(**{key: execution.pk}).update(
-            **{name: F(name) - moved for name in names}
-        )
+    of_execution = ("dispatched_at", "deadline_at", "wake_at", "paused_at")
+    of_step = ("started_at", "finished_at", "retry_at", "deadline_at")
+    Execution.objects.filter(pk=execution.pk).update(
+        **{name: F(name) - moved for name in of_execution}
+    )
+    execution.step_runs.update(
+        **{name: F(name) - moved for name in (*of_step, "attempt_deadline")}
+    )
 
 
 def lost(execution: Execution, path: str) -> Claim:
     """Claim a step for a worker whose lease then ends."""
     gone = worker()
-    claim = claimed(execution, path, by=gone)
+    claim = claimed(now_of(execution), path, by=gone)
     end_lease(gone)
     return claim
 
@@ -115,3 +110,8 @@ def seconds_until(execution: Execution, field: str, path: str | None = None) -> 
         row = cursor.fetchone()
     assert row is not None
     return float(row[0])
+
+
+def take_timers() -> None:
+    """Take the timers that are due as a reconciler does that dies right after."""
+    fetch(recovery._DUE, {"batch": 9, "grace": control.CANCEL_GRACE})

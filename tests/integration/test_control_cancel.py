@@ -27,6 +27,7 @@ from tests.integration.asking import (
     lost,
     seconds_until,
     statuses,
+    take_timers,
     times_told,
 )
 from tests.integration.engine import (
@@ -308,7 +309,7 @@ def test_a_reconciler_that_died_before_it_ended_one_comes_back_to_it() -> None:
     claimed(execution, "a", by=worker())
     cancel(execution)
     let_grace_pass(execution)
-    recovery.fetch(recovery._DUE, {"batch": 9, "grace": control.CANCEL_GRACE})
+    take_timers()
 
     assert 0 < seconds_until(execution, "wake_at") <= 15
     let_timer_fire(execution)
