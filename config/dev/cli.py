@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from config.dev import doctor, ports, reset, testing, up
+from config.dev import chaos, doctor, management, ports, reset, testing, up
 from config.dev.layout import DEFAULT_DATA
 from config.dev.terminal import DevError, complain
 
@@ -18,6 +18,9 @@ examples:
   python3 dev.py up --port 9000        at another port
   python3 dev.py test                  linters and the whole test suite
   python3 dev.py test -k retry -x      pytest alone, with its own arguments
+  python3 dev.py test --faults         every fault: servers and processes are killed
+  python3 dev.py manage doctor         a manage.py command on what `up` runs
+  python3 dev.py chaos --minutes 3     faults at random, and what they cost
   python3 dev.py doctor                what is there, and what to do about it
   python3 dev.py reset                 delete the data and start afresh
 
@@ -53,8 +56,12 @@ def _run(arguments: Sequence[str]) -> int:
         )
     if chosen.command == "reset":
         return reset.reset(_folder(chosen.data), confirmed=chosen.yes)
+    if chosen.command == "manage":
+        return management.manage(_folder(chosen.data), chosen.words)
     if chosen.command == "doctor":
         return doctor.doctor(_folder(chosen.data), chosen.port)
+    if chosen.command == "chaos":
+        return chaos.chaos(chosen)
     parser.print_help(sys.stderr)
     return 2
 
@@ -74,18 +81,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     _add_up(commands)
-    commands.add_parser(
+    test = commands.add_parser(
         "test",
         help="run the linters and the tests; other arguments go to pytest",
-        usage="dev.py test [--no-lint] [pytest arguments]",
+        usage="dev.py test [--no-lint] [--faults] [pytest arguments]",
         description="Runs ruff, mypy, import-linter and then pytest, on real servers "
         "that it starts itself. With arguments for pytest, pytest alone runs.",
-    ).add_argument("--no-lint", action="store_true", help="run pytest alone")
+    )
+    test.add_argument("--no-lint", action="store_true", help="run pytest alone")
+    test.add_argument(
+        "--faults",
+        action="store_true",
+        help="run the whole fault suite and nothing else (about 10 minutes)",
+    )
+    chaos.add_to(commands)
     clean = commands.add_parser("reset", help="delete the data of an installation")
     clean.add_argument("--yes", action="store_true", help="do not ask")
     look = commands.add_parser("doctor", help="say what is there and what to do")
     _add_port(look)
-    for command in (clean, look):
+    words = commands.add_parser(
+        "manage", help="run a manage.py command on the running installation"
+    )
+    words.add_argument("words", nargs=argparse.REMAINDER, metavar="...")
+    for command in (clean, look, words):
         _add_data(command)
     return parser
 

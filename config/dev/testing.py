@@ -2,6 +2,7 @@
 `dev.py test`: the linters and the whole suite, with everything they need.
 
 Arguments that are not its own go to pytest, and then pytest alone runs.
+`--faults` is the whole of the fault suite, of which a normal run has the fast part.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from config.dev.process import dying_with_parent
 from config.dev.servers import never_stopped
 from config.dev.terminal import say
 
-NO_LINT = "--no-lint"
+NO_LINT, FAULTS = "--no-lint", "--faults"
+FAULT_TESTS = "tests/faults"
 LINT_IMPORTS = (
     "import sys, importlinter.cli as cli; sys.exit(cli.lint_imports_command())"
 )
@@ -39,7 +41,7 @@ PLACEHOLDERS = {
 def test(arguments: Sequence[str]) -> int:
     """Run all, and return the exit code of the first that failed."""
     python = str(toolchain.ensure(toolchain.EVERYTHING, never_stopped))
-    rest = [argument for argument in arguments if argument != NO_LINT]
+    rest = for_pytest(arguments)
     lint = not rest and NO_LINT not in arguments
     codes = {
         name: _call(name, {**PLACEHOLDERS, **os.environ}, python, *words)
@@ -51,6 +53,13 @@ def test(arguments: Sequence[str]) -> int:
     if failed and failed != ["pytest"]:
         say(f"failed: {', '.join(failed)} (see above)")
     return codes[failed[0]] if failed else 0
+
+
+def for_pytest(arguments: Sequence[str]) -> list[str]:
+    """Return what pytest is told; naming the fault tests' folder runs all of them."""
+    faults = [FAULT_TESTS] if FAULTS in arguments else []
+    own = (NO_LINT, FAULTS)
+    return faults + [argument for argument in arguments if argument not in own]
 
 
 def _call(name: str, env: Mapping[str, str], *command: str) -> int:

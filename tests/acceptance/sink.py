@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -11,11 +12,12 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """One request: its path, idempotency key and JSON body."""
+    """One request: its path, idempotency key, JSON body, and when it came."""
 
     path: str
     key: str | None
     body: Any
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(slots=True)

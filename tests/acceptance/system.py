@@ -48,16 +48,23 @@ def step(name: str, role: str, **fields: Any) -> dict[str, Any]:
 class System:
     """One fleet on the session's servers, and a client with a key to it."""
 
-    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        env: Mapping[str, str],
+        *,
+        guard: Guard | None = None,
+        workers: int = 1,
+    ) -> None:
         self.port = free_port()
         self.env = env
-        self.guard = Guard()
+        self.guard = guard or Guard()
         self.application = Application(
             python=Path(sys.executable),
             data=Data(folder),
             env=env,
             port=self.port,
-            workers=1,
+            workers=workers,
             processors=2,
         )
         self.children: dict[str, Child] = {}

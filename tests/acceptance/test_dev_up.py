@@ -195,6 +195,15 @@ def test_the_doctor_sees_it_running(installation: Installation) -> None:
     assert f"running at {installation.run['url']}" in found.stdout
 
 
+def test_a_management_command_finds_the_running_installation(
+    installation: Installation,
+) -> None:
+    found = dev("manage", "--data", str(installation.data), "doctor")
+
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "reconciler  at work" in found.stdout
+
+
 @pytest.mark.parametrize("name", ["web", "worker-cpu-1", "valkey", "postgres"])
 def test_a_process_that_was_killed_is_back(
     installation: Installation, name: str
@@ -238,6 +247,13 @@ def test_the_data_can_be_deleted_once_it_is_stopped(installation: Installation) 
     installation.end()
     assert dev("reset", "--data", str(installation.data), "--yes").returncode == 0
     assert not installation.data.exists()
+
+
+def test_a_management_command_says_when_nothing_runs(tmp_path: Path) -> None:
+    found = dev("manage", "--data", str(tmp_path), "doctor")
+
+    assert found.returncode == 1
+    assert "dev.py up" in found.stderr + found.stdout
 
 
 def test_arguments_it_does_not_know_go_to_pytest() -> None:
