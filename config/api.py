@@ -14,9 +14,9 @@ from rest_framework.views import APIView
 
 from config.docs import DocsView, SchemaView
 from core_orchestration.views import OrchestrationViewSet
-from executions.fleet_view import WorkerViewSet
 from executions.live.view import events
-from executions.views import ExecuteView, ExecutionViewSet
+from executions.rest.views import ExecuteView, ExecutionViewSet
+from executions.rest.workers import WorkerViewSet
 from roles.views import RoleViewSet
 
 router = SimpleRouter(use_regex_path=False)

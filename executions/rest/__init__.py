@@ -1,1 +1,1 @@
-"""What the views of executions are made of: steering one, many, and making copies."""
+"""Executions over HTTP: started, read, listed and steered; and the workers' list."""

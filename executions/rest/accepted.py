@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from executions.copies import NotCopyable
 from executions.launch import IdempotencyConflict, InvalidInput, NotRunnable
 from executions.models import Execution
-from executions.serializers import ExecutionSerializer
+from executions.rest.serializers import ExecutionSerializer
 from roles.rest.problems import ApiProblem, answer_with
 
 answer_with(InvalidInput, status=400, code="invalid")

@@ -13,8 +13,8 @@ from rest_framework.response import Response
 
 from executions import bulk
 from executions.bulk import Came, Item, Order, Report
-from executions.filters import narrow
-from executions.serializers import BulkReportSerializer, BulkSerializer
+from executions.rest.filters import narrow
+from executions.rest.serializers import BulkReportSerializer, BulkSerializer
 from roles.problems import (
     InvalidDocument,
     Problem,

@@ -16,7 +16,7 @@ from executions.control import Refused
 from executions.copies import UNCHANGED
 from executions.models import Execution
 from executions.rest.accepted import accepted, key_of, makes_execution
-from executions.serializers import (
+from executions.rest.serializers import (
     ExecutionSerializer,
     ForkSerializer,
     ReasonSerializer,

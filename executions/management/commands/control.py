@@ -13,7 +13,6 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from executions import attention, bulk, copies
 from executions.bulk import Came, Item, Order
 from executions.copies import UNCHANGED
-from executions.filters import narrow
 from executions.management.arguments import (
     JSON_HELP,
     JSON_METAVAR,
@@ -22,6 +21,7 @@ from executions.management.arguments import (
     read_json,
 )
 from executions.models import Execution
+from executions.rest.filters import narrow
 from roles.problems import InvalidDocument
 from roles.storable import storable_problems
 

@@ -11,13 +11,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from core_orchestration.models import Orchestration
-from executions.filters import ExecutionFilter
 from executions.launch import launch
 from executions.models import Execution
 from executions.rest.accepted import accepted, key_of, makes_execution
 from executions.rest.bulk import BulkActions
 from executions.rest.control import ControlActions
-from executions.serializers import (
+from executions.rest.filters import ExecutionFilter
+from executions.rest.serializers import (
     ExecuteSerializer,
     ExecutionSerializer,
     ExecutionSummarySerializer,
