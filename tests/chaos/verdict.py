@@ -7,7 +7,6 @@ effect, no client got an answer that it must not get, and no process ended by it
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 
 from tests.chaos.client import Client
@@ -15,10 +14,7 @@ from tests.chaos.fleet import ChaosFleet
 from tests.chaos.recovery import Happened
 from tests.chaos.workloads import EFFECTS
 from tests.faults import invariants
-from tests.faults.invariants import Story
-from tests.faults.replay import Event
 
-MAX_CRASHES = 3
 _IDS = "SELECT id::text FROM executions_execution"
 _BY_HAND = """
 SELECT v.execution_id::text, v.path FROM executions_event v
@@ -41,34 +37,12 @@ FROM executions_event v WHERE v.execution_id = %s ORDER BY v.transaction_id, v.i
 
 def violations(fleet: ChaosFleet, client: Client, roles: dict[str, str]) -> list[str]:
     return [
-        *_invariants(fleet),
+        *invariants.violations(fleet.servers.database_url, tuple(fleet.sink.effects)),
         *_absent(fleet, client),
         *_unseen(fleet, [roles[does] for does in EFFECTS]),
         *(f"answered {each}" for each in client.unexpected),
         *fleet.ended,
     ]
-
-
-def _invariants(fleet: ChaosFleet) -> Iterator[str]:
-    stories = [
-        _with_copies(story) for story in invariants.read(fleet.servers.database_url)
-    ]
-    for story in stories:
-        for problem in invariants._problems(story, MAX_CRASHES, lost_nothing=False):
-            yield f"execution {story.execution.id}: {problem}"
-    yield from invariants._effects(stories, tuple(fleet.sink.effects))
-
-
-def _with_copies(story: Story) -> Story:
-    """Take a step that a fork copied as settled in the way that it was copied."""
-    statuses = {run.path: run.status for run in story.runs}
-
-    def read(event: Event) -> Event:
-        if event.type != "step.copied" or event.path is None:
-            return event
-        return dataclasses.replace(event, type=f"step.{statuses[event.path]}")
-
-    return dataclasses.replace(story, events=[read(event) for event in story.events])
 
 
 def _absent(fleet: ChaosFleet, client: Client) -> Iterator[str]:
