@@ -100,7 +100,7 @@ if DB_POOL_SIZE:
     DATABASES["default"]["OPTIONS"]["pool"] = {
         "min_size": 1,
         "max_size": DB_POOL_SIZE,
-        "timeout": 20,
+        "timeout": 10,
         "max_idle": 600,
     }
 else:

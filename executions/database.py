@@ -8,8 +8,12 @@ afterwards.
 from __future__ import annotations
 
 import json
+import os
+import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from threading import get_ident
+from time import monotonic
 from typing import Any, LiteralString
 
 import psycopg
@@ -29,9 +33,39 @@ def fetch(sql: LiteralString, params: Mapping[str, Any]) -> list[tuple[Any, ...]
     """
     with borrowed_connection(), connection.wrap_database_errors:
         connection.ensure_connection()
-        with psycopg.Cursor(connection.connection) as cursor:
+        raw = connection.connection
+        with psycopg.Cursor(raw) as cursor, _awaited(raw):
             cursor.execute(sql, params)
             return cursor.fetchall()
+
+
+_in_flight: dict[int, tuple[float, psycopg.Connection[Any]]] = {}  # by thread
+
+
+@contextmanager
+def _awaited(raw: psycopg.Connection[Any]) -> Iterator[None]:
+    """Keep in mind since when this thread waits for an answer."""
+    _in_flight[get_ident()] = (monotonic(), raw)
+    try:
+        yield
+    finally:
+        _in_flight.pop(get_ident(), None)
+
+
+def cut_unanswered(*, older_than_s: float) -> None:
+    """
+    Break the connections on which an answer is overdue.
+
+    A network that swallows everything gives no error, and libpq waits for ever. The
+    waiting threads get an OperationalError and do what they do when PostgreSQL is
+    away; without this a process that takes messages would sit on them.
+    """
+    for since, raw in tuple(_in_flight.values()):
+        if monotonic() - since >= older_than_s:
+            with suppress(OSError, psycopg.Error):
+                duplicate = socket.socket(fileno=os.dup(raw.fileno()))
+                duplicate.shutdown(socket.SHUT_RDWR)
+                duplicate.close()
 
 
 @contextmanager

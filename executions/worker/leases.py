@@ -22,10 +22,11 @@ from typing import LiteralString
 from uuid import UUID
 
 from django.conf import settings
+from django.db import OperationalError
 from uuid_utils.compat import uuid7
 
 from executions import failpoints
-from executions.database import UNREACHABLE, fetch, json_or_null
+from executions.database import UNREACHABLE, cut_unanswered, fetch, json_or_null
 from executions.lifecycle import Claim
 from executions.worker.attempts import StopButton
 
@@ -81,12 +82,19 @@ class Worker:
     _taken: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _leaving: threading.Event = field(default_factory=threading.Event)
+    _pause: threading.Event = field(default_factory=threading.Event)  # never set
     _renewed: float = 0.0
+    _given_up: bool = False  # the lease, since it was last renewed
 
     def start(self) -> None:
         """Take the lease and keep it; the first beat is taken before any claim."""
         self._beat_or_complain()
-        threading.Thread(target=self._live, name="heartbeat", daemon=True).start()
+        turns = {"heartbeat": self._tick, "lease": self._give_up_lost_lease}
+        for name, turn in turns.items():
+            thread = threading.Thread(
+                target=self._every_tick, args=(turn,), name=name, daemon=True
+            )
+            thread.start()
 
     def leave(self) -> None:
         """Give the lease back at the end of the process."""
@@ -103,6 +111,8 @@ class Worker:
         age = monotonic() - self._renewed
         if age > settings.CORE_LEASE.total_seconds() * _STOP_EARLY:
             self._beat()
+        if self._given_up:  # while that beat was under way
+            raise OperationalError("The lease was not renewed in time.")
         return self.id
 
     @contextmanager
@@ -126,17 +136,23 @@ class Worker:
             self._delivered = {**self._delivered, queue: newest}
             self._taken = {**self._taken, queue: time()}
 
-    def _live(self) -> None:
-        while not self._leaving.wait(_TICK_S):
+    def _every_tick(self, turn: Callable[[], object]) -> None:
+        """
+        Take turns while the process works, also after it was asked to leave.
+
+        The lease has a thread of its own: a beat may wait for a PostgreSQL that is
+        silent, and nobody but this process can stop its steps then.
+        """
+        while self._held or not self._leaving.is_set():
             try:
-                self._tick()
+                turn()
             except Exception:
                 log.exception("The heartbeat goes on after a fault.")
+            self._pause.wait(_TICK_S)
 
     def _tick(self) -> None:
         if monotonic() - self._renewed >= settings.CORE_HEARTBEAT.total_seconds():
             self._beat_or_complain()
-        self._give_up_lost_lease()
         self._end_overdue()
 
     def _beat_or_complain(self) -> None:
@@ -149,11 +165,11 @@ class Worker:
         with self._lock:
             held = list(self._held.values())
         failpoints.reach("in_beat")
-        started = monotonic()
+        started, identity = monotonic(), self.id
         rows = fetch(
             _BEAT,
             {
-                "id": self.id,
+                "id": identity,
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
                 "queues": json_or_null(self.queues),
@@ -165,7 +181,9 @@ class Worker:
                 "fences": [one.claim.fence for one in held],
             },
         )
-        self._renewed = started
+        with self._lock:
+            if self.id == identity:  # else the lease was given up meanwhile
+                self._renewed, self._given_up = started, False
         taken = {row[0] for row in rows}
         for one in held:
             if one.claim.run.id in taken:
@@ -179,10 +197,12 @@ class Worker:
             return
         with self._lock:
             held = list(self._held.values())
-            self.id = uuid7()
+            if not self._given_up:
+                self.id, self._given_up = uuid7(), True
         for one in held:
             log.error("The lease ends; stopping step %s.", one.claim.run.path)
             one.stop.press()
+        cut_unanswered(older_than_s=2 * _TICK_S)
         if age >= lease_s - _TICK_S:
             self._kill_if_stuck(held)
 

@@ -214,7 +214,10 @@ class Walk:
         recorded, repeated = insist_and_tell(
             lambda: lifecycle.settle(claim, ended.outcome)
         )
-        return recorded or (repeated and insist(lambda: lifecycle.is_recorded(claim)))
+        stands = recorded or (repeated and insist(lambda: lifecycle.is_recorded(claim)))
+        if not stands:
+            log.warning("Step %s was not ours to end any more.", claim.run.path)
+        return stands
 
     def _may_go_on(self, following: Block, known: Situation) -> bool:
         if following.is_group or monotonic() - self.started > WARM_S:
@@ -251,7 +254,10 @@ class Walk:
             output.refuse(self.execution_id, self.address.epoch, error)
             return NOWHERE
         if claim and ended:
-            insist(lambda: lifecycle.settle_and_complete(claim, ended.outcome, result))
+            if not insist(
+                lambda: lifecycle.settle_and_complete(claim, ended.outcome, result)
+            ):
+                log.warning("Step %s was not ours to end any more.", claim.run.path)
         else:
             lifecycle.complete(
                 self.execution_id, epoch=self.address.epoch, output=result

@@ -68,6 +68,7 @@ def test_a_worker_that_is_cut_off_stops_its_step_before_another_starts_it(
     )
     until(lambda: fleet.seen("tick", "hold"), what="effects")
     fleet.restart(other)
+    until(lambda: renews_its_lease(fleet, execution), what="a heartbeat at work")
 
     # When no byte passes any more between it and PostgreSQL, or Valkey as well
     database.cut()
@@ -83,3 +84,13 @@ def test_a_worker_that_is_cut_off_stops_its_step_before_another_starts_it(
     assert max(each.at for each in ours if each.body["attempt"] == 1) < second.at
     assert ended["status"] == "completed"
     assert fleet.begun() == {"hold": 2, "after": 1}
+
+
+def renews_its_lease(fleet: Fleet, execution: str) -> bool:
+    """Tell whether the step's worker has renewed its lease since it had it."""
+    return fleet.query(
+        "SELECT w.last_heartbeat_at > w.started_at + interval '3 seconds' "
+        "FROM executions_worker w JOIN executions_steprun s ON s.worker = w.id "
+        "WHERE s.execution_id = %s AND s.path = 'hold'",
+        execution,
+    ) == [(True,)]

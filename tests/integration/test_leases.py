@@ -14,7 +14,7 @@ import pytest
 from django.db import DatabaseError, OperationalError, connection
 from django.db.models.functions import Now
 
-from executions import lifecycle, recovery
+from executions import database, lifecycle, recovery
 from executions.lifecycle import Claim
 from executions.models import Worker as WorkerRow
 from executions.worker import leases
@@ -75,7 +75,7 @@ def living(
 
     def live() -> None:
         try:
-            worker._live()
+            worker._every_tick(worker._tick)
         finally:
             connection.close()
 
@@ -406,3 +406,37 @@ def test_a_worker_that_leaves_in_the_middle_of_a_step_keeps_its_lease(
 
     assert WorkerRow.objects.filter(pk=worker.id).exists()
     assert lifecycle.settle(one.claim, DONE)
+
+
+def test_a_lease_that_is_lost_is_given_up_once_however_long_it_takes(
+    worker: Worker,
+) -> None:
+    forget_beat(worker)
+    worker._give_up_lost_lease()
+    new_identity = worker.id
+
+    worker._give_up_lost_lease()
+
+    assert worker.id == new_identity
+    assert worker.identity() == new_identity
+    forget_beat(worker)
+    worker._give_up_lost_lease()
+    assert worker.id != new_identity
+
+
+def test_a_beat_that_was_under_way_when_the_lease_was_given_up_renews_nothing(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_beat(worker)
+    beat = database.fetch
+
+    def given_up_meanwhile(sql: Any, params: Any) -> Any:
+        rows = beat(sql, params)
+        worker._give_up_lost_lease()
+        return rows
+
+    with monkeypatch.context() as patch:
+        patch.setattr(leases, "fetch", given_up_meanwhile)
+        worker._beat()
+
+    assert not WorkerRow.objects.filter(pk=worker.id).exists()
