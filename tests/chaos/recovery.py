@@ -95,6 +95,8 @@ class History:
         return bool(own) and own[-1] == "step.started"
 
     def _execution(self, hit: Hit, execution: str, found: Recoveries) -> None:
+        if self._was_over(hit.returned, execution):
+            return  # it needed none of the messages that were lost
         for event in self._after(hit.returned, execution):
             if event.type in _STEERED:
                 return
@@ -102,6 +104,14 @@ class History:
                 found.seconds.append((event.at - hit.returned).total_seconds())
                 return
         found.missing.append(f"execution {execution}")
+
+    def _was_over(self, moment: datetime, execution: str) -> bool:
+        over = False
+        for event in self._by_execution.get(execution, []):
+            if event.at > moment:
+                break
+            over = event.type in ENDS or (over and event.type not in _STEERED)
+        return over
 
     def _anything(self, hit: Hit, found: Recoveries) -> None:
         for event in _later(self._all, hit.returned):

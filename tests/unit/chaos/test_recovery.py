@@ -80,6 +80,16 @@ def test_lost_messages_count_from_the_brokers_return_to_the_next_start() -> None
     assert history.recoveries(hit("wipe_valkey", **EXECUTION)).seconds == [3.0]
 
 
+def test_an_execution_that_ended_before_the_brokers_return_lost_nothing() -> None:
+    history = events(
+        RAN, (12, "step.completed", "a"), (12, "execution.completed", None)
+    )
+
+    found = history.recoveries(hit("wipe_valkey", **EXECUTION))
+
+    assert (found.seconds, found.missing) == ([], [])
+
+
 def test_a_database_has_recovered_with_the_first_outcome_of_any_step() -> None:
     history = events((15.5, "step.started", "b"), (17, "step.completed", "b"))
 
