@@ -133,7 +133,7 @@ def retry(execution_id: UUID, *, by: str | None, reason: str | None = None) -> b
         epoch=known.epoch,
         block=block,
         paths=again,
-        timeout=_timeout(plan),
+        timeout_ms=plan.definition.timeout_ms,
     )
     if epoch is None:
         return False
@@ -157,17 +157,8 @@ def _to_do_again(plan: Plan, known: Situation) -> set[str]:
 
 def _first_block(plan: Plan, again: set[str], known: Situation) -> int:
     """Name the block to go on with: the first that is not finished without `again`."""
-    for block in plan.blocks:
-        for step in plan.of_block(block):
-            row = known.rows.get(step.path)
-            if step.path in again or row is None or not row.is_settled:
-                return block.index
-    return plan.blocks[-1].index
-
-
-def _timeout(plan: Plan) -> timedelta | None:
-    limit_ms = plan.definition.timeout_ms
-    return None if limit_ms is None else timedelta(milliseconds=limit_ms)
+    block = plan.first_open(known.settled - again) or plan.blocks[-1]
+    return block.index
 
 
 _CHILDREN: LiteralString = """

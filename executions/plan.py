@@ -7,7 +7,7 @@ compiles one once and keeps it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -76,6 +76,13 @@ class Plan:
         """List the steps of a block that wait for a worker for a limited time."""
         steps = self.of_block(block)
         return [step for step in steps if step.step.queue_timeout_ms is not None]
+
+    def first_open(self, settled: Container[str], *, start: int = 0) -> Block | None:
+        """Return the first block, of those from `start` on, that is not all settled."""
+        for block in self.blocks[start:]:
+            if not all(step.path in settled for step in self.of_block(block)):
+                return block
+        return None
 
     def next_block(self, block: Block) -> Block | None:
         """Return the block after this one, None after the last."""

@@ -20,6 +20,7 @@ from django.conf import settings
 from executions import control, lifecycle, pinned, policy, queueing, resumption
 from executions.announce import announce
 from executions.database import UNREACHABLE, fetch
+from executions.lifecycle.losses import OVERRUN, WORKER_GONE
 from executions.runs import run_of
 from executions.signatures import QUEUES
 
@@ -38,14 +39,8 @@ JOIN executions_steprun s ON s.execution_id = e.id
 WHERE e.status IN ('running', 'waiting', 'paused') AND s.status = 'running'
   AND {lost} ORDER BY s.id LIMIT %(batch)s
 """
-_LAPSED_RUNS = _RUNNING.format(
-    lost="""NOT EXISTS (
-  SELECT 1 FROM executions_worker w
-  WHERE w.id = s.worker AND w.lease_until > clock_timestamp())"""
-)
-_OVERRUN: LiteralString = _RUNNING.format(
-    lost="s.attempt_deadline < clock_timestamp() - interval '60 seconds'"
-)
+_LAPSED_RUNS = _RUNNING.format(lost=WORKER_GONE)
+_OVERRUN = _RUNNING.format(lost=OVERRUN)
 # After an outage of the database every lease has ended: workers get a beat to take
 # theirs again, and to record what they have at hand.
 _LAPSED_WORKERS: LiteralString = """

@@ -152,20 +152,13 @@ def address_of(execution_id: UUID) -> Address:
 
 def unsettled(plan: Plan, block: int, known: Situation) -> set[str]:
     """List the steps of a block that are not settled, by path."""
-    steps = plan.of_block(plan.blocks[block])
-    return {
-        step.path
-        for step in steps
-        if step.path not in known.rows or not known.rows[step.path].is_settled
-    }
+    return {step.path for step in plan.of_block(plan.blocks[block])} - known.settled
 
 
 def unsettled_block(plan: Plan, known: Situation) -> int | None:
     """Return the first block with a step that is not settled, None if all are."""
-    for block in plan.blocks[known.cursor :]:
-        if unsettled(plan, block.index, known):
-            return block.index
-    return None
+    block = plan.first_open(known.settled, start=known.cursor)
+    return None if block is None else block.index
 
 
 # Who set the timer anew meanwhile (it is not at `seen` any more) is not overruled.

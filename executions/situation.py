@@ -51,6 +51,11 @@ class Situation:
         """Tell whether steps may begin."""
         return self.status in ("pending", "running", "waiting") and not self.cancelling
 
+    @property
+    def settled(self) -> set[str]:
+        """The paths of the steps that are settled."""
+        return {path for path, row in self.rows.items() if row.is_settled}
+
     def is_current(self, epoch: int) -> bool:
         """Tell whether messages of this epoch still count."""
         return self.goes_on and self.epoch == epoch

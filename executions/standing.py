@@ -116,7 +116,7 @@ def _judged(
     )
 
 
-def _is_settled(status: str | None) -> bool:
+def _is_settled(status: str) -> bool:
     return status in TERMINAL_STEP
 
 
@@ -152,8 +152,9 @@ class _Steps:
 
     def whose_turn_it_is(self) -> Iterator[StepFacts]:
         """Picture the steps without a row that come next: one of each role."""
-        rows = {run.path: run.status for run in self.runs}
-        block = self._unsettled_block(rows)
+        rows = {run.path for run in self.runs}
+        settled = {run.path for run in self.runs if _is_settled(run.status)}
+        block = self.plan.first_open(settled, start=self.execution.cursor)
         began = self._began(block)
         if block is None:
             yield StepFacts(key=None, since=began, queues=(CONTROL_QUEUE,))
@@ -163,13 +164,6 @@ class _Steps:
         for planned in by_role.values():
             queues = (*self._way_to(block), *self._pool(planned))
             yield StepFacts(key=planned.step.key, since=began, queues=queues)
-
-    def _unsettled_block(self, rows: Mapping[str, str]) -> Block | None:
-        for block in self.plan.blocks[self.execution.cursor :]:
-            members = self.plan.of_block(block)
-            if not all(_is_settled(rows.get(member.path)) for member in members):
-                return block
-        return None
 
     def _began(self, block: Block | None) -> datetime:
         """Tell since when it is a block's turn; re-sending does not start it anew."""

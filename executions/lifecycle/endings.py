@@ -7,21 +7,16 @@ from uuid import UUID
 
 from executions.database import fetch, json_or_null, one_transaction
 from executions.lifecycle.locking import lock_execution
+from executions.lifecycle.outcomes import STOPPED
 
-_END: LiteralString = """
+_END: LiteralString = f"""
 WITH ended AS (
   UPDATE executions_execution x
   SET status = %(status)s, output = %(output)s::jsonb, error = %(error)s::jsonb,
     finished_at = clock_timestamp(), wake_at = NULL
-  WHERE x.id = %(execution)s AND {guard}
+  WHERE x.id = %(execution)s AND {{guard}}
   RETURNING x.id),
-stopped AS (
-  UPDATE executions_steprun s
-  SET status = 'cancelled', finished_at = clock_timestamp(), fence = s.fence + 1,
-    attempt_deadline = NULL, retry_at = NULL
-  FROM ended WHERE s.execution_id = ended.id
-    AND s.status IN ('pending', 'running', 'retrying', 'waiting', 'needs_attention')
-  RETURNING s.path),
+{STOPPED.format(others="")},
 told AS (
   INSERT INTO executions_event (execution_id, type, path, data)
   SELECT %(execution)s, 'step.cancelled', stopped.path, NULL::jsonb FROM stopped

@@ -19,12 +19,14 @@ from executions.states import StepStatus
 
 # A run is lost when its worker's lease has ended, or when the worker should long have
 # ended it: nobody is left to report on it.
-_LOST: LiteralString = """
-  s.id = %(id)s AND s.status = 'running' AND (
-    s.attempt_deadline < clock_timestamp() - interval '60 seconds'
-    OR NOT EXISTS (
-      SELECT 1 FROM executions_worker w
-      WHERE w.id = s.worker AND w.lease_until > clock_timestamp()))
+WORKER_GONE: LiteralString = """NOT EXISTS (
+  SELECT 1 FROM executions_worker w
+  WHERE w.id = s.worker AND w.lease_until > clock_timestamp())"""
+OVERRUN: LiteralString = (
+    "s.attempt_deadline < clock_timestamp() - interval '60 seconds'"
+)
+_LOST: LiteralString = f"""
+  s.id = %(id)s AND s.status = 'running' AND ({OVERRUN} OR {WORKER_GONE})
 """
 _RETURN_LOST: LiteralString = f"""
 WITH lost AS (

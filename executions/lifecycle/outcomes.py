@@ -72,6 +72,17 @@ _TOLD: LiteralString = """
     %(error)s::jsonb FROM done
 """
 
+# With an execution that has just `ended`, its open steps are cut.
+STOPPED: LiteralString = """
+stopped AS (
+  UPDATE executions_steprun s
+  SET status = 'cancelled', finished_at = clock_timestamp(), fence = s.fence + 1,
+    attempt_deadline = NULL, retry_at = NULL
+  FROM ended WHERE s.execution_id = ended.id {others}
+    AND s.status IN ('pending', 'running', 'retrying', 'waiting', 'needs_attention')
+  RETURNING s.path)
+"""
+
 _SETTLE: LiteralString = """
 WITH {done},
 told AS (INSERT INTO executions_event (execution_id, type, path, data) {told})
@@ -124,13 +135,7 @@ ended AS (
     finished_at = clock_timestamp(), wake_at = NULL
   FROM e, done WHERE x.id = e.id
   RETURNING x.id),
-stopped AS (
-  UPDATE executions_steprun s
-  SET status = 'cancelled', finished_at = clock_timestamp(), fence = s.fence + 1,
-    attempt_deadline = NULL, retry_at = NULL
-  FROM ended WHERE s.execution_id = ended.id AND s.id <> %(id)s
-    AND s.status IN ('pending', 'running', 'retrying', 'waiting', 'needs_attention')
-  RETURNING s.path),
+{STOPPED.format(others="AND s.id <> %(id)s")},
 told AS (
   INSERT INTO executions_event (execution_id, type, path, data) {_TOLD}
   UNION ALL

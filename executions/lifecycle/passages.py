@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import LiteralString
 from uuid import UUID
 
@@ -21,8 +20,8 @@ WITH made AS (
   VALUES (%(id)s, %(orchestration)s, %(version)s, 'pending', 1, %(cursor)s,
      %(pins)s::jsonb, %(input)s::jsonb, %(idempotency_key)s, %(created_by)s,
      %(origin)s::jsonb,
-     clock_timestamp() + %(timeout)s::interval,
-     clock_timestamp() + %(timeout)s::interval, 0)
+     clock_timestamp() + %(timeout_ms)s::bigint * interval '1 ms',
+     clock_timestamp() + %(timeout_ms)s::bigint * interval '1 ms', 0)
   ON CONFLICT (created_by_id, idempotency_key) WHERE idempotency_key IS NOT NULL
     DO NOTHING
   RETURNING id, created_at),
@@ -39,7 +38,6 @@ def create(execution: Execution, *, timeout_ms: int | None) -> bool:
 
     A second request with one key waits here until the first has committed.
     """
-    timeout = None if timeout_ms is None else timedelta(milliseconds=timeout_ms)
     rows = fetch(
         _CREATE,
         {
@@ -52,7 +50,7 @@ def create(execution: Execution, *, timeout_ms: int | None) -> bool:
             "created_by": execution.created_by_id,
             "cursor": execution.cursor,
             "origin": json_or_null(execution.origin),
-            "timeout": timeout,
+            "timeout_ms": timeout_ms,
         },
     )
     for (created_at,) in rows:

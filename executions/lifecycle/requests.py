@@ -128,8 +128,8 @@ WITH done AS (
     epoch = x.epoch + 1, cursor = %(block)s, error = NULL, output = NULL,
     finished_at = NULL, paused_at = NULL, cancel_request = NULL, resends = 0,
     dispatched_at = clock_timestamp(),
-    deadline_at = clock_timestamp() + %(timeout)s::interval,
-    wake_at = clock_timestamp() + %(timeout)s::interval
+    deadline_at = clock_timestamp() + %(timeout_ms)s::bigint * interval '1 ms',
+    wake_at = clock_timestamp() + %(timeout_ms)s::bigint * interval '1 ms'
   WHERE x.id = %(execution)s AND x.epoch = %(epoch)s
     AND x.status IN ('failed', 'timed_out', 'cancelled')
   RETURNING x.id, x.epoch),
@@ -165,7 +165,7 @@ def revive(
     epoch: int,
     block: int,
     paths: Collection[str],
-    timeout: timedelta | None,
+    timeout_ms: int | None,
 ) -> int | None:
     """
     Bring back an execution that ended badly, to go on with a block.
@@ -174,7 +174,7 @@ def revive(
     Returns the new epoch; None when it is not at `epoch` or has not ended so.
     """
     params = {"execution": execution_id, **request.params()}
-    more = {"epoch": epoch, "block": block, "timeout": timeout}
+    more = {"epoch": epoch, "block": block, "timeout_ms": timeout_ms}
     with one_transaction():
         lock_execution(execution_id)
         for (new_epoch,) in fetch(_REVIVE, params | more):

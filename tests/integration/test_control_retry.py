@@ -600,7 +600,7 @@ def test_a_retry_that_nobody_followed_up_is_made_up_for(broker: redis.Redis) -> 
         epoch=1,
         block=1,
         paths={"b"},
-        timeout=None,
+        timeout_ms=None,
     )
     age(execution, 60)
 

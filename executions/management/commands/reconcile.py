@@ -13,11 +13,10 @@ from types import FrameType
 from typing import Any
 
 import redis
-from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import connection
 
-from executions import recovery, retention
+from executions import backlog, recovery, retention
 from executions.archive import NotArchived
 from executions.database import UNREACHABLE, fetch
 from executions.election import LOCK
@@ -62,9 +61,7 @@ class Reconciler:
     """One process's rounds; a round that fails is made again a moment later."""
 
     def __init__(self) -> None:
-        self._broker = redis.Redis.from_url(
-            settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2
-        )
+        self._broker = backlog.broker()
         self._elected = False
         self._next_sweep = monotonic() + _SWEEP_S
         self.retention = Retention()
