@@ -4,12 +4,15 @@ From a plan and the place where to go on to the Celery canvas of what is left.
 Pure: the same plan, place and roles give the same canvas, so that starting,
 recovering and going on after a wait are one act. A chain's message carries the rest
 of the chain and a chord's messages carry the body each; so chains come in windows
-that end in `advance`, and a chord's body is one small signature.
+that end in `advance`, and a chord's body is one small signature. Members of a large
+group travel many to a message; a worker that finds them long sends them singly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from celery import chain, chord
@@ -21,8 +24,30 @@ from executions.plan import Plan, PlannedStep
 from executions.signatures import Address
 
 WINDOW = 25
+BATCH = 25  # members that travel in one message, at most
+SPREAD = 8  # messages that a group makes before any of them carries two members
+_SHORTEST_MS = 1_000  # a tighter limit would be felt by who comes last in a batch
 
 PoolOf = Callable[[PlannedStep], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """
+    How a block is sent.
+
+    `members` limits a parallel group to those of its steps, by path, that are not
+    settled yet; `recovery` takes the queues that are served first; `singly` gives
+    each member a message of its own, which waits for `delay_s` seconds.
+    """
+
+    members: Collection[str] | None = None
+    recovery: bool = False
+    singly: bool = False
+    delay_s: float = 0.0
+
+
+AT_ONCE = Manner()
 
 
 def from_block(
@@ -30,45 +55,84 @@ def from_block(
     index: int,
     address: Address,
     pool_of: PoolOf,
-    *,
-    members: Collection[str] | None = None,
-    recovery: bool = False,
+    manner: Manner = AT_ONCE,
 ) -> Signature[Any]:
-    """
-    Compile what is to be sent for the canvas to go on with a block.
-
-    `members` limits a parallel group to those of its steps, by path, that are not
-    settled yet; `recovery` takes the queues that are served first.
-    """
+    """Compile what is to be sent for the canvas to go on with a block."""
+    compiler = _Compiler(plan=plan, address=address, pool_of=pool_of, manner=manner)
     block = plan.blocks[index]
+    return compiler.group(block) if block.is_group else compiler.window(block)
 
-    def message(planned: PlannedStep) -> Signature[Any]:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Compiler:
+    plan: Plan
+    address: Address
+    pool_of: PoolOf
+    manner: Manner
+
+    def group(self, block: Block) -> Signature[Any]:
+        body = signatures.join(self.address, block.index)
+        members = self.manner.members
+        steps = self.plan.of_block(block)
+        chosen = [step for step in steps if members is None or step.path in members]
+        header = list(self._members(chosen))
+        return chord(header, body) if header else body
+
+    def window(self, block: Block) -> Signature[Any]:
+        links: list[Signature[Any]] = []
+        at: Block | None = block
+        while at is not None and not at.is_group and len(links) < WINDOW:
+            links.append(self._message(self.plan.of_block(at)[0]))
+            at = self.plan.next_block(at)
+        self._delay(links[0])
+        if at is not None:
+            links.append(signatures.advance(self.address, at.index))
+        return chain(*links) if len(links) > 1 else links[0]
+
+    def _members(self, steps: list[PlannedStep]) -> Iterator[Signature[Any]]:
+        """Put neighbours that are served by prefork into one message."""
+        size = min(BATCH, len(steps) // SPREAD)
+        if size < 2 or self.manner.singly or self.manner.recovery:
+            yield from (self._delay(self._message(step)) for step in steps)
+            return
+        for together, neighbours in groupby(steps, key=self._is_batchable):
+            yield from map(
+                self._batch, _sliced(list(neighbours), size if together else 1)
+            )
+
+    def _batch(self, steps: list[PlannedStep]) -> Signature[Any]:
+        if len(steps) == 1:
+            return self._message(steps[0])
+        return signatures.run_steps(
+            self.address,
+            [step.path for step in steps],
+            queue=signatures.queue_of(self.pool_of(steps[0])),
+            timeout_ms=max(step.step.timeout_ms for step in steps),
+        )
+
+    def _is_batchable(self, planned: PlannedStep) -> bool:
+        """Tell whether a step may stand behind others until these prove to be long."""
+        step = planned.step
+        return (
+            self.pool_of(planned) == "cpu"
+            and not step.at_most_once
+            and step.timeout_ms >= _SHORTEST_MS
+        )
+
+    def _message(self, planned: PlannedStep) -> Signature[Any]:
+        recovery = self.manner.recovery
         return signatures.run_step(
-            address,
+            self.address,
             planned.path,
-            queue=signatures.queue_of(pool_of(planned), recovery=recovery),
+            queue=signatures.queue_of(self.pool_of(planned), recovery=recovery),
             timeout_ms=planned.step.timeout_ms,
         )
 
-    if block.is_group:
-        steps = plan.of_block(block)
-        chosen = [s for s in steps if members is None or s.path in members]
-        body = signatures.join(address, index)
-        return chord([message(s) for s in chosen], body) if chosen else body
-    return _window(plan, block, address, message)
+    def _delay(self, message: Signature[Any]) -> Signature[Any]:
+        delay_s = self.manner.delay_s
+        return message.set(countdown=delay_s) if delay_s else message
 
 
-def _window(
-    plan: Plan,
-    block: Block,
-    address: Address,
-    message: Callable[[PlannedStep], Signature[Any]],
-) -> Signature[Any]:
-    links: list[Signature[Any]] = []
-    at: Block | None = block
-    while at is not None and not at.is_group and len(links) < WINDOW:
-        links.append(message(plan.of_block(at)[0]))
-        at = plan.next_block(at)
-    if at is not None:
-        links.append(signatures.advance(address, at.index))
-    return chain(*links) if len(links) > 1 else links[0]
+def _sliced(steps: list[PlannedStep], size: int) -> Iterator[list[PlannedStep]]:
+    for start in range(0, len(steps), size):
+        yield steps[start : start + size]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from uuid import UUID
 
+from celery import current_app
 from django.db import connection, transaction
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
 from executions import canvas, failpoints, lifecycle, pinned
+from executions.canvas import AT_ONCE, Manner
 from executions.plan import Plan, PlannedStep
 from executions.signatures import Address
 from roles.runners import Pool, runner_for
@@ -31,8 +33,7 @@ def send(
     address: Address,
     *,
     pins: Mapping[str, str],
-    members: Collection[str] | None = None,
-    recovery: bool = False,
+    manner: Manner = AT_ONCE,
 ) -> None:
     """
     Send what goes on with a block, once the open transaction has committed.
@@ -40,21 +41,28 @@ def send(
     A broker that is away loses nothing: the execution is in PostgreSQL, and the
     reconciler sends what did not leave here.
     """
-    message = canvas.from_block(
-        plan,
-        block,
-        address,
-        partial(pool_of, pins=pins),
-        members=members,
-        recovery=recovery,
-    )
+    send_all(plan, block, [(address, pins)], manner=manner)
 
-    expect(plan, block, UUID(address.execution))
+
+def send_all(
+    plan: Plan,
+    block: int,
+    executions: Sequence[tuple[Address, Mapping[str, str]]],
+    *,
+    manner: Manner = AT_ONCE,
+) -> None:
+    """Do the same for executions of one plan, each with its pins."""
+    for address, _ in executions:
+        expect(plan, block, UUID(address.execution), delay_s=manner.delay_s)
 
     def publish() -> None:
         failpoints.reach("in_dispatch")
         try:
-            message.apply_async()
+            with current_app.producer_pool.acquire(block=True) as producer:
+                for address, pins in executions:
+                    pool = partial(pool_of, pins=pins)
+                    message = canvas.from_block(plan, block, address, pool, manner)
+                    message.apply_async(producer=producer)
         except (BrokerError, RedisError, OSError) as error:
             log.warning("Execution %s is sent later: %s", address.execution, error)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -77,8 +77,7 @@ def launch(
     the first one made (its `is_replay` is true). Raises NotRunnable, InvalidInput or
     IdempotencyConflict; then nothing was recorded.
     """
-    user = by.pk if by else None
-    request = _Request(orchestration, input, user, idempotency_key, beginning)
+    request = _Request(orchestration, input, _key_of(by), idempotency_key, beginning)
     if first := request.made_before():
         return first
     version = _runnable_version(orchestration)
@@ -86,16 +85,13 @@ def launch(
         version = beginning.version
     definition = pinned.plan(version).definition
     _check(definition, input)
-    execution = Execution(
-        id=uuid7(),
-        orchestration=orchestration,
+    execution = _pending(
+        orchestration,
+        input,
         version_id=UUID(version),
-        status=ExecutionStatus.PENDING.value,
-        epoch=1,
-        cursor=beginning.block if beginning else 0,
-        input=input,
         role_pins=_pins(definition, orchestration, version),
         created_by_id=request.user,
+        cursor=beginning.block if beginning else 0,
         idempotency_key=idempotency_key,
         origin=dict(beginning.origin) if beginning else None,
     )
@@ -110,6 +106,54 @@ def launch(
         idempotency_key=idempotency_key,
         beginning=beginning,
     )
+
+
+def launch_many(
+    orchestration: Orchestration,
+    inputs: Sequence[Any],
+    *,
+    by: AbstractBaseUser | None = None,
+) -> list[Execution]:
+    """
+    Record an execution per input, in one statement, and send their first messages.
+
+    All or none: raises NotRunnable, or InvalidInput with the problems of each input
+    below `/inputs/<index>`; then nothing was recorded.
+    """
+    version = _runnable_version(orchestration)
+    definition = pinned.plan(version).definition
+    _check_all(definition, inputs)
+    if not inputs:
+        return []
+    pins = _pins(definition, orchestration, version)
+    executions = [
+        _pending(
+            orchestration,
+            given,
+            version_id=UUID(version),
+            role_pins=pins,
+            created_by_id=_key_of(by),
+        )
+        for given in inputs
+    ]
+    lifecycle.create_many(executions, timeout_ms=definition.timeout_ms)
+    _send_all(version, executions)
+    return executions
+
+
+def _pending(orchestration: Orchestration, given: Any, **more: Any) -> Execution:
+    return Execution(
+        id=uuid7(),
+        orchestration=orchestration,
+        status=ExecutionStatus.PENDING.value,
+        epoch=1,
+        input=given,
+        **more,
+    )
+
+
+def _key_of(user: AbstractBaseUser | None) -> int | None:
+    return user.pk if user else None
 
 
 def _create(
@@ -172,11 +216,23 @@ def _runnable_version(orchestration: Orchestration) -> str:
 
 
 def _check(definition: Definition, given: Any) -> None:
-    problems = storable_problems(given, "/input")
-    if not problems:
-        problems = check_input(definition.input_schema, given)
+    if problems := _problems(definition, given):
+        raise InvalidInput(problems)
+
+
+def _check_all(definition: Definition, inputs: Sequence[Any]) -> None:
+    problems = [
+        replace(problem, pointer=problem.pointer.replace("/input", f"/inputs/{n}", 1))
+        for n, given in enumerate(inputs)
+        for problem in _problems(definition, given)
+    ]
     if problems:
         raise InvalidInput(problems)
+
+
+def _problems(definition: Definition, given: Any) -> list[Problem]:
+    problems = storable_problems(given, "/input")
+    return problems or check_input(definition.input_schema, given)
 
 
 def _pins(
@@ -194,12 +250,19 @@ def _pins(
 
 
 def _send(execution: Execution, *, goes_on: bool) -> None:
-    address = Address(
-        execution=str(execution.pk), version=str(execution.version_id), epoch=1
-    )
-    plan = pinned.plan(address.version)
     if goes_on:
         resumption.go_on(execution.pk, which="all")
+        announce(execution.pk)
     else:
-        dispatch.send(plan, 0, address, pins=execution.role_pins)
-    announce(execution.pk)
+        _send_all(str(execution.version_id), [execution])
+
+
+def _send_all(version: str, executions: Sequence[Execution]) -> None:
+    """Send the beginnings of executions of one version."""
+    addressed = [
+        (Address(execution=str(one.pk), version=version, epoch=1), one.role_pins)
+        for one in executions
+    ]
+    dispatch.send_all(pinned.plan(version), 0, addressed)
+    for execution in executions:
+        announce(execution.pk)

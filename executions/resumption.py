@@ -14,6 +14,7 @@ from typing import Literal, LiteralString
 from uuid import UUID
 
 from executions import dispatch, failpoints, lifecycle, passage, pinned, situation
+from executions.canvas import Manner
 from executions.database import fetch
 from executions.plan import Plan
 from executions.signatures import Address
@@ -48,8 +49,7 @@ def go_on(execution_id: UUID, *, which: Which = "left") -> None:
         block,
         address,
         pins=known.role_pins,
-        members=members,
-        recovery=which != "all",
+        manner=Manner(members=members, recovery=which != "all"),
     )
 
 
@@ -120,9 +120,8 @@ def redispatch(execution_id: UUID) -> bool:
     log.warning("Execution %s is sent again from block %s.", execution_id, block)
     fresh = Address(execution=address.execution, version=address.version, epoch=epoch)
     failpoints.reach("in_resend")
-    dispatch.send(
-        plan, block, fresh, pins=known.role_pins, members=members, recovery=True
-    )
+    manner = Manner(members=members, recovery=True)
+    dispatch.send(plan, block, fresh, pins=known.role_pins, manner=manner)
     return True
 
 

@@ -7,6 +7,7 @@ Fields are added, never changed: old and new workers meet during a deploy.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from celery import signature
 from celery.canvas import Signature
 
 RUN_STEP = "executions.run_step"
+RUN_STEPS = "executions.run_steps"
 ADVANCE = "executions.advance"
 JOIN = "executions.join"
 
@@ -57,6 +59,19 @@ def run_step(
     return signature(
         RUN_STEP,
         kwargs=address.kwargs(path=path),
+        immutable=True,
+        queue=queue,
+        time_limit=timeout_ms / 1000 + HARD_LIMIT_GRACE_S,
+    )
+
+
+def run_steps(
+    address: Address, paths: Sequence[str], *, queue: str, timeout_ms: int
+) -> Signature[Any]:
+    """Have a worker do some members of a group; `timeout_ms` is their longest limit."""
+    return signature(
+        RUN_STEPS,
+        kwargs=address.kwargs(paths=list(paths)),
         immutable=True,
         queue=queue,
         time_limit=timeout_ms / 1000 + HARD_LIMIT_GRACE_S,

@@ -132,12 +132,19 @@ def _read(sql: LiteralString, params: Mapping[str, Any]) -> Situation | None:
 
 
 def read_before(
-    execution_id: UUID, plan: Plan, planned: PlannedStep
+    execution_id: UUID, plan: Plan, *steps: PlannedStep
 ) -> Situation | None:
-    """Read what deciding about a step takes: itself, its predecessor, its needs."""
-    paths = {planned.path, *_readable(plan, planned.before)}
-    previous = _block_before(plan, planned.block)
-    if previous and (planned.before.previous_output or not previous.is_group):
+    """
+    Read what deciding about steps of one block takes.
+
+    That is themselves, what comes before them, and what their templates name.
+    """
+    paths = {
+        path for step in steps for path in (step.path, *_readable(plan, step.before))
+    }
+    previous = _block_before(plan, steps[0].block)
+    looks_back = any(step.before.previous_output for step in steps)
+    if previous and (looks_back or not previous.is_group):
         paths |= {other.path for other in plan.of_block(previous)}
     return read(execution_id, paths)
 
@@ -221,9 +228,11 @@ def _block_before(plan: Plan, block: Block) -> Block | None:
 _ALL_SETTLED: LiteralString = """
 SELECT NOT EXISTS (
   SELECT 1 FROM generate_series(%(last)s::int, %(first)s::int, -1) AS place(ordinal)
-  LEFT JOIN executions_steprun s
-    ON s.execution_id = %(execution)s AND s.ordinal = place.ordinal
-  WHERE s.id IS NULL
+  LEFT JOIN LATERAL (
+    SELECT s.status FROM executions_steprun s
+    WHERE s.execution_id = %(execution)s AND s.ordinal = place.ordinal LIMIT 1
+  ) s ON true
+  WHERE s.status IS NULL
      OR s.status NOT IN ('completed', 'failed', 'timed_out', 'skipped', 'cancelled'))
 """
 

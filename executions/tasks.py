@@ -19,9 +19,11 @@ from kombu.transport.virtual import QoS
 
 from executions import failpoints, passage, signatures
 from executions.database import UNREACHABLE
+from executions.passage import Here
 from executions.signatures import Address, pool_of_queue
+from executions.worker import batch
 from executions.worker.beginning import ComeBack
-from executions.worker.leases import this_worker
+from executions.worker.leases import LeaseLost, this_worker
 from executions.worker.walk import Passage, Walk
 
 _INFRASTRUCTURE_DELAY_S = 2.0
@@ -64,7 +66,13 @@ class StepTask(Task):  # type: ignore[type-arg]
         return super().apply_async(*args, headers=headers, **options)
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
-        """Note that what was published before this message has been delivered."""
+        """
+        Note that what was published before this message has been delivered.
+
+        A worker that does not reach the database gives it back at once, for another.
+        """
+        if not this_worker().may_work:
+            raise self.retry(exc=LeaseLost(LeaseLost.__doc__))
         published_at = getattr(self.request, "published_at", None)
         if published_at is not None:
             this_worker().note_delivery(self.source_queue, published_at)
@@ -103,14 +111,19 @@ def run_step(
 ) -> None:
     """Do a step, and those that follow it while the walk goes on in place."""
     address = Address(execution=execution, version=version, epoch=epoch)
-    walk = Walk.of(address, path=path, pool=pool_of_queue(self.source_queue))
+    _walk_from(self, address, path, pool=pool_of_queue(self.source_queue))
+
+
+def _walk_from(task: StepTask, address: Address, path: str, *, pool: str) -> None:
+    """Do a step and those that follow, and let the canvas go on from there."""
+    walk = Walk.of(address, path=path, pool=pool)
     try:
         reached = walk.go()
     except ComeBack as signal:
         following = walk.plan.by_path[signal.path].block.index + 1
-        _keep_links_from(self, walk, following)
+        _keep_links_from(task, walk, following)
         raise
-    _go_on(self, walk, reached)
+    _go_on(task, walk, reached)
 
 
 def _go_on(task: StepTask, walk: Walk, reached: Passage) -> None:
@@ -138,13 +151,29 @@ def _block_of(link: dict[str, Any], walk: Walk) -> int:
     return int(kwargs["block"])
 
 
+@shared_task(bind=True, base=StepTask, name=signatures.RUN_STEPS)
+def run_steps(
+    self: StepTask,
+    /,
+    *,
+    execution: str,
+    version: str,
+    epoch: int,
+    paths: list[str],
+    **_: Any,
+) -> None:
+    """Do members of a parallel group, one after the other while they are short."""
+    address = Address(execution=execution, version=version, epoch=epoch)
+    batch.work_off(address, paths)
+
+
 @shared_task(bind=True, base=StepTask, name=signatures.ADVANCE)
 def advance(
     self: StepTask, /, *, execution: str, version: str, epoch: int, block: int, **_: Any
 ) -> None:
     """Send the next window of a long chain, or a parallel group."""
     address = Address(execution=execution, version=version, epoch=epoch)
-    passage.reach(address, block)
+    _go_on_here(self, address, passage.reach(address, block, here=_served_here()))
 
 
 @shared_task(bind=True, base=StepTask, name=signatures.JOIN)
@@ -153,4 +182,19 @@ def join(
 ) -> None:
     """Go on after a parallel group."""
     address = Address(execution=execution, version=version, epoch=epoch)
-    passage.join(address, block)
+    _go_on_here(self, address, passage.join(address, block, here=_served_here()))
+
+
+def _served_here() -> list[str]:
+    return this_worker().queues
+
+
+def _go_on_here(task: StepTask, address: Address, first: Here | None) -> None:
+    """Do a step to which no message was sent, because it would have come here."""
+    if first is None:
+        return
+    try:
+        _walk_from(task, address, first.path, pool=first.pool)
+    except ComeBack as signal:
+        # Nothing but a message of the step itself leads back to it.
+        passage.come_back(address, signal.path, delay_s=signal.delay_s)

@@ -8,6 +8,14 @@ any step run's, so that they never wait for each other in a circle.
 
 from __future__ import annotations
 
+from executions.lifecycle.batches import (
+    Finished,
+    claim_many,
+    claims_of,
+    put_back,
+    settle_many,
+    tell_begun,
+)
 from executions.lifecycle.claims import Claim, NewRun, attended, claim, claim_of, skip
 from executions.lifecycle.endings import (
     complete,
@@ -39,6 +47,7 @@ from executions.lifecycle.passages import (
     advance,
     copy_runs,
     create,
+    create_many,
     leave,
     next_epoch,
 )
@@ -56,6 +65,7 @@ from executions.lifecycle.requests import (
 
 __all__ = [
     "Claim",
+    "Finished",
     "NewRun",
     "Outcome",
     "Request",
@@ -63,10 +73,13 @@ __all__ = [
     "advance",
     "attended",
     "claim",
+    "claim_many",
     "claim_of",
+    "claims_of",
     "complete",
     "copy_runs",
     "create",
+    "create_many",
     "expire",
     "fail",
     "finish_cancel",
@@ -79,6 +92,7 @@ __all__ = [
     "next_epoch",
     "pause",
     "put_aside",
+    "put_back",
     "request_cancel",
     "reset_step",
     "rest",
@@ -90,8 +104,10 @@ __all__ = [
     "settle_and_claim",
     "settle_and_complete",
     "settle_and_fail",
+    "settle_many",
     "skip",
     "stir",
+    "tell_begun",
     "terminate",
     "time_out",
     "wake_execution",

@@ -111,27 +111,35 @@ CLAIMED: LiteralString = """
        WHEN s.deadline_at <= s.attempt_deadline THEN 'step'
        ELSE 'attempt' END
 """
-# The columns of a run as it is first claimed; `{at}` prefixes the parameters.
+# The runs `new`, as they are first claimed in an execution `e`.
 FIRST_CLAIM: LiteralString = """
     (id, execution_id, ordinal, path, key, role_name, status, attempt, crashes,
      fence, worker, input, started_at, deadline_at, attempt_deadline)
-  SELECT %({at}id)s, e.id, %({at}ordinal)s, %({at}path)s, %({at}key)s, %({at}role)s,
-     'running', 1, 0, 1, %({at}worker)s, %({at}input)s::jsonb, clock_timestamp(),
-     clock_timestamp() + %({at}total_timeout_ms)s::bigint * interval '1 ms',
-     least(clock_timestamp() + %({at}timeout_ms)s * interval '1 ms',
-       clock_timestamp() + %({at}total_timeout_ms)s::bigint * interval '1 ms',
+  SELECT new.id, e.id, new.ordinal, new.path, new.key, new.role,
+     'running', 1, 0, 1, new.worker, new.input, clock_timestamp(),
+     clock_timestamp() + new.total_timeout_ms * interval '1 ms',
+     least(clock_timestamp() + new.timeout_ms * interval '1 ms',
+       clock_timestamp() + new.total_timeout_ms * interval '1 ms',
        e.deadline_at)
+"""
+# One run as `new`; `{at}` prefixes its parameters.
+ONE_RUN: LiteralString = """(
+  SELECT %({at}id)s::uuid AS id, %({at}ordinal)s::int AS ordinal,
+    %({at}path)s::text AS path, %({at}key)s::text AS key, %({at}role)s::text AS role,
+    %({at}worker)s::uuid AS worker, %({at}input)s::jsonb AS input,
+    %({at}timeout_ms)s::bigint AS timeout_ms,
+    %({at}total_timeout_ms)s::bigint AS total_timeout_ms) AS new
 """
 
 # A lost claim does no harm: the step is claimed again, under the same id. So its
 # commit need not wait for the disk.
-_NO_WAIT: LiteralString = "SELECT set_config('synchronous_commit', 'off', true) AS set"
+NO_WAIT: LiteralString = "SELECT set_config('synchronous_commit', 'off', true) AS set"
 _WAIT: LiteralString = "SELECT 1 AS set"
 
 # The first claim of an execution starts it, and so does one after a wait; their
 # stronger lock lets the members of a group queue where two shared locks that both
 # want more would deadlock.
-_STARTING: LiteralString = """
+STARTING: LiteralString = """
 e AS MATERIALIZED (
   SELECT x.id, x.status, x.deadline_at FROM executions_execution x, pace
   WHERE x.id = %(execution)s AND x.epoch = %(epoch)s
@@ -143,10 +151,10 @@ started AS (
   FROM e WHERE x.id = e.id AND e.status <> 'running'
   RETURNING x.id, e.status AS was)
 """
-_RUNNING: LiteralString = "FOR SHARE"
-_NOT_RUNNING: LiteralString = "FOR NO KEY UPDATE"
+RUNNING: LiteralString = "FOR SHARE"
+NOT_RUNNING: LiteralString = "FOR NO KEY UPDATE"
 # What a beginning tells; one statement, so that the events stand in this order.
-_BEGUN: LiteralString = """
+BEGUN: LiteralString = """
   SELECT started.id, 'execution.started', NULL, NULL::jsonb FROM started
   WHERE started.was = 'pending'
 """
@@ -155,7 +163,7 @@ _CLAIM: LiteralString = """
 WITH pace AS MATERIALIZED ({pace}),
 {starting},
 s AS (
-  INSERT INTO executions_steprun AS s {first} FROM e
+  INSERT INTO executions_steprun AS s {first} FROM e, {new}
   ON CONFLICT (id) DO UPDATE SET
     status = 'running', attempt = s.attempt + 1, fence = s.fence + 1,
     worker = excluded.worker, input = excluded.input, retry_at = NULL,
@@ -179,19 +187,20 @@ SELECT {claimed} FROM s, e
 def _claim_sql(pace: LiteralString, lock: LiteralString) -> LiteralString:
     return _CLAIM.format(
         pace=pace,
-        starting=_STARTING.format(lock=lock),
-        begun=_BEGUN,
-        first=FIRST_CLAIM.format(at=""),
+        starting=STARTING.format(lock=lock),
+        begun=BEGUN,
+        first=FIRST_CLAIM,
+        new=ONE_RUN.format(at=""),
         claimed=CLAIMED,
     )
 
 
 # By whether the claim is durable, and whether the execution runs already.
 _CLAIMS: Mapping[tuple[bool, bool], LiteralString] = {
-    (False, True): _claim_sql(_NO_WAIT, _RUNNING),
-    (False, False): _claim_sql(_NO_WAIT, _NOT_RUNNING),
-    (True, True): _claim_sql(_WAIT, _RUNNING),
-    (True, False): _claim_sql(_WAIT, _NOT_RUNNING),
+    (False, True): _claim_sql(NO_WAIT, RUNNING),
+    (False, False): _claim_sql(NO_WAIT, NOT_RUNNING),
+    (True, True): _claim_sql(_WAIT, RUNNING),
+    (True, False): _claim_sql(_WAIT, NOT_RUNNING),
 }
 
 
@@ -239,8 +248,8 @@ def attended(run: NewRun) -> Claim | None:
 
 
 _SKIP: LiteralString = f"""
-WITH pace AS MATERIALIZED ({_NO_WAIT}),
-{_STARTING.format(lock=_NOT_RUNNING)},
+WITH pace AS MATERIALIZED ({NO_WAIT}),
+{STARTING.format(lock=NOT_RUNNING)},
 skipped AS (
   INSERT INTO executions_steprun AS s
     (id, execution_id, ordinal, path, key, role_name, status, attempt, crashes,
@@ -252,7 +261,7 @@ skipped AS (
   WHERE s.status = 'pending'
   RETURNING s.id),
 told AS (
-  INSERT INTO executions_event (execution_id, type, path, data) {_BEGUN}
+  INSERT INTO executions_event (execution_id, type, path, data) {BEGUN}
   UNION ALL
   SELECT %(execution)s, 'step.skipped', %(path)s, NULL FROM skipped)
 SELECT id FROM skipped

@@ -8,7 +8,7 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 from executions.database import fetch, json_or_null, one_transaction
-from executions.lifecycle.claims import CLAIMED, FIRST_CLAIM, Claim, NewRun
+from executions.lifecycle.claims import CLAIMED, FIRST_CLAIM, ONE_RUN, Claim, NewRun
 from executions.lifecycle.locking import lock_execution
 from executions.states import StepStatus
 
@@ -98,7 +98,8 @@ _SETTLE_AND_CLAIM: LiteralString = f"""
 WITH {_LOCKED.format(guard=_GOES_ON + " AND x.epoch = %(epoch)s", lock="FOR SHARE")}
 {_DONE.format(held="FROM held", more="")},
 s AS (
-  INSERT INTO executions_steprun AS s {FIRST_CLAIM.format(at="next_")} FROM e, done
+  INSERT INTO executions_steprun AS s {FIRST_CLAIM}
+  FROM e, done, {ONE_RUN.format(at="next_")}
   ON CONFLICT (id) DO NOTHING
   RETURNING s.attempt, s.crashes, s.spent, s.fence, s.attempt_deadline,
     s.deadline_at),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import LiteralString
 from uuid import UUID
 
@@ -56,6 +56,41 @@ def create(execution: Execution, *, timeout_ms: int | None) -> bool:
     for (created_at,) in rows:
         execution.created_at = execution.dispatched_at = created_at
     return bool(rows)
+
+
+_CREATE_MANY: LiteralString = """
+WITH made AS (
+  INSERT INTO executions_execution
+    (id, orchestration_id, version_id, status, epoch, cursor, role_pins, input,
+     created_by_id, deadline_at, wake_at, resends)
+  SELECT new.id, %(orchestration)s, %(version)s, 'pending', 1, 0, %(pins)s::jsonb,
+     new.input, %(created_by)s,
+     clock_timestamp() + %(timeout_ms)s::bigint * interval '1 ms',
+     clock_timestamp() + %(timeout_ms)s::bigint * interval '1 ms', 0
+  FROM unnest(%(ids)s::uuid[], %(inputs)s::jsonb[]) AS new(id, input)
+  RETURNING id, created_at),
+told AS (
+  INSERT INTO executions_event (execution_id, type)
+  SELECT id, 'execution.created' FROM made)
+SELECT id, created_at FROM made
+"""
+
+
+def create_many(executions: Sequence[Execution], *, timeout_ms: int | None) -> None:
+    """Insert executions of one version, with the same pins, as pending: all or none."""
+    first = executions[0]
+    params = {
+        "ids": [execution.pk for execution in executions],
+        "inputs": [Jsonb(execution.input) for execution in executions],
+        "orchestration": first.orchestration_id,
+        "version": first.version_id,
+        "pins": json_or_null(first.role_pins),
+        "created_by": first.created_by_id,
+        "timeout_ms": timeout_ms,
+    }
+    made = dict(fetch(_CREATE_MANY, params))
+    for execution in executions:
+        execution.created_at = execution.dispatched_at = made[execution.pk]
 
 
 _COPY: LiteralString = """

@@ -59,6 +59,10 @@ DELETE FROM executions_worker w WHERE w.id = %(id)s RETURNING w.id
 """
 
 
+class LeaseLost(OperationalError):
+    """The lease was not renewed in time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
     """An attempt under way in this process."""
@@ -102,6 +106,11 @@ class Worker:
         if not self._held:
             fetch(_LEAVE, {"id": self.id})
 
+    @property
+    def may_work(self) -> bool:
+        """Tell, without asking the database, whether taking a message has any use."""
+        return not self._given_up
+
     def identity(self) -> UUID:
         """
         Return the id to claim with, its lease in force.
@@ -112,7 +121,7 @@ class Worker:
         if age > settings.CORE_LEASE.total_seconds() * _STOP_EARLY:
             self._beat()
         if self._given_up:  # while that beat was under way
-            raise OperationalError("The lease was not renewed in time.")
+            raise LeaseLost(LeaseLost.__doc__)
         return self.id
 
     @contextmanager

@@ -22,17 +22,15 @@ from executions import (
     lifecycle,
     output,
     pinned,
-    policy,
     situation,
 )
 from executions.announce import announce
 from executions.database import UNREACHABLE
 from executions.lifecycle import Claim
 from executions.plan import Plan, PlannedStep
-from executions.policy import Retry
 from executions.signatures import Address
 from executions.situation import Situation
-from executions.worker import beginning, perform
+from executions.worker import aftermath, beginning, perform
 from executions.worker.beginning import ComeBack, Standing
 from executions.worker.patience import insist, insist_and_tell
 from executions.worker.perform import Ended
@@ -165,15 +163,10 @@ class Walk:
         """Do the claimed step, record its end, and begin the next one if it may be."""
         failpoints.reach("after_claim", self.at.path)
         ended = perform.work(claim, self.plan, self.at, known)
-        if ended is None:
-            insist(lambda: lifecycle.give_back(claim))
-            insist(lambda: lifecycle.finish_cancel(self.execution_id))
-            return NOWHERE
-        failpoints.reach("before_commit", self.at.path)
-        if isinstance(ended.verdict, Retry):
-            return self._retry(claim, ended, ended.verdict)
-        if ended.is_fatal:
-            insist(lambda: lifecycle.settle_and_fail(claim, ended.outcome))
+        if ended is not None:
+            failpoints.reach("before_commit", self.at.path)
+        if ended is None or not aftermath.leads_on(ended):
+            aftermath.conclude(claim, ended)
             return NOWHERE
         known.remember(self.at.path, ended.outcome)
         if self.at.block.is_group:
@@ -228,19 +221,6 @@ class Walk:
             coming.step.timeout_ms <= self.longest_ms
             and runner_for(role.kind).pool(role) == self.pool
         )
-
-    def _retry(self, claim: Claim, ended: Ended, retry: Retry) -> Passage:
-        timer = retry.delay_s > policy.LONGEST_HELD_DELAY_S
-        recorded, repeated = insist_and_tell(
-            lambda: lifecycle.schedule_retry(
-                claim, ended.outcome, delay_s=retry.delay_s, timer=timer
-            )
-        )
-        if repeated and not recorded:
-            recorded = insist(lambda: lifecycle.is_scheduled(claim))
-        if recorded and not timer:
-            raise ComeBack(claim.run.path, retry.delay_s)
-        return NOWHERE
 
     def _complete(
         self, claim: Claim | None, ended: Ended | None, known: Situation

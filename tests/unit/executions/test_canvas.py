@@ -11,7 +11,7 @@ from celery import chord
 from celery.canvas import Signature
 
 from executions import canvas, signatures
-from executions.canvas import WINDOW
+from executions.canvas import WINDOW, Manner
 from executions.plan import Plan, PlannedStep
 from executions.signatures import ADVANCE, JOIN, RUN_STEP
 from tests.unit.executions.plans import ADDRESS, chain_of, plan_of, step
@@ -27,7 +27,7 @@ def by_key(planned: PlannedStep) -> str:
 
 
 def compiled(plan: Plan, index: int = 0, **options: Any) -> Any:
-    return canvas.from_block(plan, index, ADDRESS, cpu, **options)
+    return canvas.from_block(plan, index, ADDRESS, cpu, Manner(**options))
 
 
 def links_of(sent: Signature[Any]) -> list[Signature[Any]]:
@@ -168,7 +168,7 @@ def test_each_step_goes_to_the_queue_of_its_pool() -> None:
 def test_what_is_sent_again_goes_to_the_queues_that_are_served_first() -> None:
     plan = plan_of(step("cpu1"), step("io1"), *group_of(2))
 
-    sent = canvas.from_block(plan, 0, ADDRESS, by_key, recovery=True)
+    sent = canvas.from_block(plan, 0, ADDRESS, by_key, Manner(recovery=True))
 
     queues = [link.options["queue"] for link in links_of(sent)]
     assert queues == ["cpu.recovery", "io.recovery", "control"]

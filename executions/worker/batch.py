@@ -1,0 +1,229 @@
+"""
+Do many short members of a parallel group for one message.
+
+They are claimed together, done one after the other, and recorded together, so that a
+step costs a fraction of a statement and of a message. Whoever stands behind a member
+that turns out to be long is handed over to others at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import monotonic
+from uuid import UUID
+
+from executions import dispatch, failpoints, lifecycle, pinned, situation
+from executions.announce import announce
+from executions.canvas import Manner
+from executions.lifecycle import Claim, Finished, NewRun, Outcome
+from executions.plan import Plan, PlannedStep
+from executions.signatures import Address
+from executions.situation import Situation
+from executions.worker import aftermath, beginning, perform
+from executions.worker.beginning import ComeBack
+from executions.worker.leases import this_worker
+from executions.worker.patience import insist, insist_and_tell
+from executions.worker.perform import Ended
+from executions.worker.prepare import prepare
+from executions.worker.relief import this_relief
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 0.03  # how long members may stand behind others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A member that ended, not yet recorded; the times are monotonic seconds."""
+
+    claim: Claim
+    outcome: Outcome
+    began: float
+    ended: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """
+    Members that one worker claimed together.
+
+    The lock keeps the worker apart from the thread that relieves it.
+    """
+
+    plan: Plan
+    address: Address
+    known: Situation
+    waiting: deque[tuple[PlannedStep, Claim]] = field(default_factory=deque)
+    started: float = 0.0
+    _done: list[Done] = field(default_factory=list)
+    _at: Claim | None = None
+    _began: float = 0.0
+    _told: bool = False  # that the member at hand is under way
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def is_late(self) -> bool:
+        """Tell whether what waits, or is done, has waited long enough."""
+        open_work = self.waiting or self._done or (self._at and not self._told)
+        return bool(open_work) and monotonic() - self.started > PATIENCE_S
+
+    def claim(self, members: Sequence[PlannedStep]) -> None:
+        """Claim the members that are new; one with a history goes its own way."""
+        begun = {m.path for m in members if m.path in self.known.rows}
+        ready = [self._prepared(m) for m in members if m.path not in begun]
+        if left := begun - self.known.settled:
+            self._send_singly(left)
+        runs = [run for run in ready if run]
+        if runs:
+            claims = _claim(runs, execution_started=self.known.status == "running")
+            steps = self.plan.by_path
+            self.waiting.extend((steps[each.run.path], each) for each in claims)
+        self.started = monotonic()
+
+    def _prepared(self, planned: PlannedStep) -> NewRun | None:
+        """Make a member ready to run; one that is not to run is settled at once."""
+        prepared = prepare(self.address, self.plan, planned, self.known)
+        if not (prepared.skip or prepared.refusal):
+            return prepared.run
+        with suppress(ComeBack):  # another message led to it, and goes on with it
+            beginning.begin(prepared, planned, self.known)
+        return None
+
+    def work_off(self) -> None:
+        """Do the members, until all are done or handed over."""
+        with this_relief().watching(self):
+            while member := self._next():
+                self._do(*member)
+            with self._lock:
+                self._record()
+
+    def hand_over(self) -> None:
+        """Record what is done, and send what waits on its own."""
+        with self._lock:
+            self._record()
+            self._tell_of_the_one_at_hand()
+            rest = tuple(self.waiting)
+            self.waiting.clear()
+            if rest:
+                insist(lambda: lifecycle.put_back([claim for _, claim in rest]))
+                self._send_singly({planned.path for planned, _ in rest})
+
+    def _next(self) -> tuple[PlannedStep, Claim] | None:
+        with self._lock:
+            if self.is_late:
+                self.hand_over()
+            if not self.waiting:
+                return None
+            member = self.waiting.popleft()
+            self._at, self._began, self._told = member[1], monotonic(), False
+            return member
+
+    def _do(self, planned: PlannedStep, claim: Claim) -> None:
+        failpoints.reach("after_claim", planned.path)
+        try:
+            ended = perform.work(claim, self.plan, planned, self.known)
+        except Exception as error:
+            log.exception("Step %s could not be ended.", planned.path)
+            ended = perform.broken(claim, planned, error)
+        failpoints.reach("before_commit", planned.path)
+        with self._lock:
+            self._end(claim, ended)
+
+    def _end(self, claim: Claim, ended: Ended | None) -> None:
+        """Keep an outcome for the batch's record, or record what cannot wait."""
+        settled = ended.outcome if ended and aftermath.leads_on(ended) else None
+        if settled and not self._told:
+            self._keep(claim, settled)
+            return
+        self._tell_of_the_one_at_hand()
+        self._at = None
+        if settled:
+            insist(lambda: lifecycle.settle(claim, settled))
+            return
+        try:
+            aftermath.conclude(claim, ended)
+        except ComeBack as again:
+            self._send_singly({again.path}, delay_s=again.delay_s)
+
+    def _keep(self, claim: Claim, outcome: Outcome) -> None:
+        done = Done(claim=claim, outcome=outcome, began=self._began, ended=monotonic())
+        self._done.append(done)
+        self._at = None
+
+    def _tell_of_the_one_at_hand(self) -> None:
+        at, began = self._at, self._began
+        if at is not None and not self._told:
+            insist(lambda: lifecycle.tell_begun(at, began_ago=monotonic() - began))
+            self._told = True
+
+    def _record(self) -> None:
+        done = tuple(self._done)
+        if done:
+            insist(lambda: lifecycle.settle_many(_finished(done)))
+            self._done.clear()
+
+    def _send_singly(self, paths: set[str], *, delay_s: float = 0.0) -> None:
+        block = self.plan.by_path[min(paths)].block.index
+        pins = self.known.role_pins
+        manner = Manner(members=paths, singly=True, delay_s=delay_s)
+        dispatch.send(self.plan, block, self.address, pins=pins, manner=manner)
+
+
+def _claim(runs: Sequence[NewRun], *, execution_started: bool) -> list[Claim]:
+    claims, repeated = insist_and_tell(
+        lambda: lifecycle.claim_many(runs, execution_started=execution_started)
+    )
+    if not repeated:
+        return claims
+    # A reply was lost; what it told is on record, unless the lease was lost, too.
+    mine = this_worker().identity() == runs[0].worker
+    return insist(lambda: lifecycle.claims_of(runs)) if mine else []
+
+
+def _finished(done: Sequence[Done]) -> list[Finished]:
+    now = monotonic()
+    return [
+        Finished(
+            claim=each.claim,
+            outcome=each.outcome,
+            began_ago=now - each.began,
+            ended_ago=now - each.ended,
+        )
+        for each in done
+    ]
+
+
+def work_off(address: Address, paths: Collection[str]) -> None:
+    """
+    Do those members of a parallel group that nobody has begun.
+
+    Raises OperationalError or InterfaceError, and has done nothing, when the database
+    is away.
+    """
+    try:
+        if batch := _begun(address, paths):
+            batch.work_off()
+            failpoints.reach("before_part", next(iter(paths)))
+    finally:
+        announce(UUID(address.execution))
+
+
+def _begun(address: Address, paths: Collection[str]) -> Batch | None:
+    execution_id = UUID(address.execution)
+    plan = pinned.plan(address.version)
+    members = [plan.by_path[path] for path in paths]
+    known = situation.read_before(execution_id, plan, *members)
+    if known is None or not known.is_current(address.epoch):
+        if known and known.cancelling:
+            lifecycle.finish_cancel(execution_id)
+        return None
+    if not situation.is_ready(plan, members[0], known):
+        return None
+    batch = Batch(plan=plan, address=address, known=known)
+    batch.claim(members)
+    return batch

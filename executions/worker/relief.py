@@ -1,0 +1,71 @@
+"""
+A thread that looks after a batch whose worker is stuck in one long step.
+
+Those who stand behind that step are sent on their own, and what is done is recorded,
+while the step goes on undisturbed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+log = logging.getLogger(__name__)
+
+_LOOK_EVERY_S = 0.01
+
+
+class Relievable(Protocol):
+    @property
+    def is_late(self) -> bool: ...
+
+    def hand_over(self) -> None: ...
+
+
+class Relief:
+    """The thread of one process; it sleeps while there is no batch."""
+
+    def __init__(self) -> None:
+        self._watched: Relievable | None = None
+        self._begun = threading.Event()
+        self._pause = threading.Event()  # never set
+        threading.Thread(target=self._live, name="relief", daemon=True).start()
+
+    @contextmanager
+    def watching(self, batch: Relievable) -> Iterator[None]:
+        self._watched = batch
+        self._begun.set()
+        try:
+            yield
+        finally:
+            self._watched = None
+
+    def _live(self) -> None:
+        while self._begun.wait():
+            self._begun.clear()
+            while (batch := self._watched) is not None:
+                self._pause.wait(_LOOK_EVERY_S)
+                self._look_at(batch)
+
+    def _look_at(self, batch: Relievable) -> None:
+        try:
+            if batch.is_late:
+                batch.hand_over()
+        except Exception:
+            log.exception("A batch could not be relieved.")
+
+
+_reliefs: dict[int, Relief] = {}
+
+
+def this_relief() -> Relief:
+    """Return this process's thread, started at its first use."""
+    pid = os.getpid()
+    if pid not in _reliefs:
+        _reliefs.clear()  # a thread does not live on in a child
+        _reliefs[pid] = Relief()
+    return _reliefs[pid]
