@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from environs import env
+from environs import env, validate
 
+from config.databases import database, replica
 from config.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -85,26 +86,15 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("CORE_MAX_BODY_BYTES", 5 * 1024 * 1024)
 
 # --- PostgreSQL: the record -----------------------------------------------------
 
-DATABASES = {"default": env.dj_db_url("DATABASE_URL")}
-DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
 # A pool serves the web's and the io workers' many threads; prefork children keep
 # one connection each, because a pool's threads would not outlive the fork.
 DB_POOL_SIZE = env.int("CORE_DB_POOL_SIZE", 0)
-DATABASES["default"]["OPTIONS"] = DATABASES["default"].get("OPTIONS", {}) | {
-    "options": "-c statement_timeout=30s -c lock_timeout=10s"
-    " -c idle_in_transaction_session_timeout=30s",
-    "connect_timeout": 5,
-    "prepare_threshold": 2,
-}
-if DB_POOL_SIZE:
-    DATABASES["default"]["OPTIONS"]["pool"] = {
-        "min_size": 1,
-        "max_size": DB_POOL_SIZE,
-        "timeout": 10,
-        "max_idle": 600,
-    }
-else:
-    DATABASES["default"]["CONN_MAX_AGE"] = None
+DATABASES = {"default": database(env.dj_db_url("DATABASE_URL"), pool=DB_POOL_SIZE)}
+# Lists are read from it if there is one: see roles/replicas.py.
+if env.str("DATABASE_REPLICA_URL", ""):
+    DATABASES["replica"] = replica(
+        env.dj_db_url("DATABASE_REPLICA_URL"), pool=DB_POOL_SIZE
+    )
 
 # --- Valkey or Redis and Celery: the order ---------------------------------------
 
@@ -172,6 +162,8 @@ CORE_BACKLOG_S = env.float("CORE_BACKLOG_S", 60)
 # written there first, if it names a folder.
 CORE_RETENTION_DAYS = env.float("CORE_RETENTION_DAYS", 30)
 CORE_ARCHIVE_DIR = env.str("CORE_ARCHIVE_DIR", "")
+# How long the period of a partition is, once `manage.py partition` has been run.
+CORE_PARTITION_DAYS = env.int("CORE_PARTITION_DAYS", 7, validate=validate.Range(min=1))
 
 # --- Logs -----------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from core_orchestration.serializers import (
     OrchestrationSummarySerializer,
     VerdictSerializer,
 )
+from roles.replicas import ListedFromReplica
 from roles.rest.pages import ByName
 from roles.rest.preconditions import etag_of
 from roles.rest.resources import DocumentResource
@@ -40,7 +41,7 @@ from roles.rest.schema import ETAG, IF_MATCH
         summary="Archive an orchestration; its executions stay", parameters=[IF_MATCH]
     ),
 )
-class OrchestrationViewSet(DocumentResource):
+class OrchestrationViewSet(ListedFromReplica, DocumentResource):
     """Named workflows; saving one publishes a version that new executions run."""
 
     queryset = Orchestration.objects.filter(archived_at=None)

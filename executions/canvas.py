@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from celery import chain, chord
+from celery import chord
 from celery.canvas import Signature
 
 from core_orchestration.definition import Block
@@ -87,7 +87,7 @@ class _Compiler:
         self._delay(links[0])
         if at is not None:
             links.append(signatures.advance(self.address, at.index))
-        return chain(*links) if len(links) > 1 else links[0]
+        return _chained(links)
 
     def _members(self, steps: list[PlannedStep]) -> Iterator[Signature[Any]]:
         """Put neighbours that are served by prefork into one message."""
@@ -131,6 +131,17 @@ class _Compiler:
     def _delay(self, message: Signature[Any]) -> Signature[Any]:
         delay_s = self.manner.delay_s
         return message.set(countdown=delay_s) if delay_s else message
+
+
+def _chained(links: list[Signature[Any]]) -> Signature[Any]:
+    """
+    Make a chain as its first message carries it: the rest, with the next one last.
+
+    Celery's own `chain` comes to the same message; it copies and names every link
+    first, which took a third of what sending takes.
+    """
+    first, *rest = links
+    return first.set(chain=rest[::-1]) if rest else first
 
 
 def _sliced(steps: list[PlannedStep], size: int) -> Iterator[list[PlannedStep]]:

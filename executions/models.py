@@ -87,6 +87,7 @@ class Execution(models.Model):
         null=True,
         blank=True,
         related_name="+",
+        db_index=False,
     )
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True, blank=True)
@@ -127,11 +128,22 @@ class Execution(models.Model):
             ),
         )
         indexes = (
-            # Lists by status; lists by orchestration; the reconciler's two sweeps.
+            # Lists by status; by orchestration; of an owner; of an owner by orchestration.
+            # `listing` asks for the newest of each status, so that one index serves
+            # lists with a status and without.
             models.Index(fields=["status", "-id"], name="execution_by_status"),
             models.Index(
-                fields=["orchestration", "-id"], name="execution_by_orchestration"
+                fields=["orchestration", "status", "-id"],
+                name="execution_of_orchestration",
             ),
+            models.Index(
+                fields=["created_by", "status", "-id"], name="execution_of_owner"
+            ),
+            models.Index(
+                fields=["created_by", "orchestration", "status", "-id"],
+                name="execution_of_both",
+            ),
+            # The reconciler's two sweeps.
             models.Index(
                 fields=["dispatched_at"],
                 condition=Q(status__in=["pending", "running"]),
@@ -189,8 +201,14 @@ class StepRun(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, editable=False)
+    # A claim makes the run from its execution's row, which it holds: a constraint would
+    # lock and read that row once more for every step.
     execution = models.ForeignKey(
-        Execution, on_delete=models.CASCADE, related_name="step_runs", db_index=False
+        Execution,
+        on_delete=models.CASCADE,
+        related_name="step_runs",
+        db_index=False,
+        db_constraint=False,
     )
     ordinal = models.PositiveIntegerField()
     path = models.CharField(max_length=500)

@@ -10,6 +10,7 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from roles.filters import RoleFilter
 from roles.models import Role
 from roles.registry import RoleInUse, delete_role, patch_role, save_role
+from roles.replicas import ListedFromReplica
 from roles.rest.pages import ByName
 from roles.rest.problems import answer_with
 from roles.rest.resources import DocumentResource
@@ -35,7 +36,7 @@ answer_with(
         summary="Remove a role that nothing uses", parameters=[IF_MATCH]
     ),
 )
-class RoleViewSet(DocumentResource):
+class RoleViewSet(ListedFromReplica, DocumentResource):
     """Who does the steps: agents, HTTP calls and functions."""
 
     queryset = Role.objects.all()

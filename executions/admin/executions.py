@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.utils.html import format_html
 
 from executions.admin.controls import offered
-from executions.admin.lists import BoundedPaginator, StatusFilter, found
+from executions.admin.lists import (
+    BoundedPaginator,
+    FromReplica,
+    StatusFilter,
+    found,
+    orchestrations_found,
+)
 from executions.admin.pages import page_of
 from executions.admin.steering import Steering
 from executions.models import Execution
@@ -25,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @admin.register(Execution)
-class ExecutionAdmin(ReadOnly, Steering):
+class ExecutionAdmin(ReadOnly, FromReplica, Steering):
     list_display = (
         "id",
         "orchestration",
@@ -70,6 +77,12 @@ class ExecutionAdmin(ReadOnly, Steering):
         self, request: HttpRequest, queryset: Any, search_term: str
     ) -> tuple[Any, bool]:
         return (found(queryset, search_term) if search_term else queryset), False
+
+    def get_paginator(self, request: HttpRequest, *args: Any, **options: Any) -> Any:
+        pages = super().get_paginator(request, *args, **options)
+        if term := request.GET.get(SEARCH_VAR, "").strip():
+            pages.orchestrations = orchestrations_found(term)
+        return pages
 
     def render_change_form(
         self, request: HttpRequest, context: Any, *args: Any, **options: Any

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from django.contrib import admin
-from django.core.paginator import Paginator
+from django.contrib.admin.views.main import ChangeList
+from django.core.paginator import Page, Paginator
 
 from core_orchestration.models import Orchestration
+from executions.listing import Kind, Listing
 from executions.states import ExecutionStatus
+from roles import replicas
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -19,21 +23,84 @@ if TYPE_CHECKING:
     from executions.models import Execution
 
     Executions = QuerySet[Execution]
-    RowPaginator = Paginator[Execution]
+    RowPaginator = Paginator[Any]
+    ListAdmin = admin.ModelAdmin[Any]
 else:
-    RowPaginator = Paginator
+    RowPaginator, ListAdmin = Paginator, admin.ModelAdmin
+
+T = TypeVar("T")
 
 MAX_COUNTED = 10_000
 MAX_NAMED = 1_000
 
 
-class BoundedPaginator(RowPaginator):
-    """Counts as far as anybody pages, so that the count stays cheap."""
+class ReplicaPaginator(RowPaginator):
+    """Reads from the replica, for those who only look: who changes sees the primary."""
+
+    from_replica = False
 
     @cached_property
     def count(self) -> int:
+        return int(self._read(lambda rows: rows.count()))
+
+    def page(self, number: Any) -> Page[Any]:
+        """Fetch the page here and now, where it is known what to do without replica."""
+        page = super().page(number)
+        bounds = slice(max(0, page.start_index() - 1), page.end_index())
+        page.object_list = self._read(lambda rows: list(self.ordered(rows)[bounds]))
+        return page
+
+    def ordered(self, rows: Any) -> Any:
+        """Return what is sliced; its slices may be lists."""
+        return rows
+
+    def _read(self, query: Callable[[Any], T]) -> T:
         rows: Any = self.object_list
-        return int(rows.order_by()[:MAX_COUNTED].count())
+        if not self.from_replica:
+            return query(rows)
+        return replicas.read(lambda alias: query(rows.using(alias)))
+
+
+class BoundedPaginator(ReplicaPaginator):
+    """
+    Pages of executions, as far as anybody pages, so that counting stays cheap.
+
+    `orchestrations` are those that a search has found; the rows are only theirs.
+    """
+
+    orchestrations: QuerySet[Orchestration] | None = None
+
+    @cached_property
+    def count(self) -> int:
+        return self._read(lambda rows: int(rows.order_by()[:MAX_COUNTED].count()))
+
+    def ordered(self, rows: Any) -> Listing:
+        kind = Kind(rows=rows, orchestrations=self.orchestrations)
+        return Listing(shown=rows, kinds=(kind,))
+
+
+class PagedChanges(ChangeList):
+    """Leaves even a single page to the paginator."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not self.multi_page:
+            self.result_list = self.paginator.page(1).object_list
+
+
+class FromReplica(ListAdmin):
+    """A list that is read from the replica."""
+
+    paginator = ReplicaPaginator
+    list_max_show_all = 0  # all at once would be read without the paginator
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+        return PagedChanges
+
+    def get_paginator(self, request: HttpRequest, *args: Any, **options: Any) -> Any:
+        pages: Any = super().get_paginator(request, *args, **options)
+        pages.from_replica = request.method == "GET"
+        return pages
 
 
 class StatusFilter(admin.SimpleListFilter):
@@ -50,11 +117,18 @@ class StatusFilter(admin.SimpleListFilter):
 
 def found(executions: Executions, term: str) -> Executions:
     """Find executions by an id, theirs or their orchestration's, or by its name."""
+    if (named := orchestrations_found(term)) is None:
+        return executions.filter(pk=UUID(term.strip()))
+    ids = named.values_list("pk", flat=True)
+    return executions.filter(orchestration__in=list(ids))
+
+
+def orchestrations_found(term: str) -> QuerySet[Orchestration] | None:
+    """Return the orchestrations with this id or name; None for an execution's id."""
     term = term.strip()
     try:
-        wanted = UUID(term)
+        found = Orchestration.objects.filter(pk=UUID(term))
     except ValueError:
         named = Orchestration.objects.filter(name__icontains=term)
-        ids = named.values_list("pk", flat=True)[:MAX_NAMED]
-        return executions.filter(orchestration__in=list(ids))
-    return executions.filter(pk=wanted) | executions.filter(orchestration=wanted)
+        return named.order_by("pk")[:MAX_NAMED]
+    return found if found.exists() else None

@@ -11,6 +11,7 @@ from core_orchestration.admin import OrchestrationAdmin
 from core_orchestration.examples import example_input
 from core_orchestration.models import Orchestration
 from executions import launch
+from executions.admin.lists import FromReplica
 from roles.admin.people import acting
 from roles.admin.reading import linked
 
@@ -22,7 +23,7 @@ admin.site.unregister(Orchestration)
 
 
 @admin.register(Orchestration)
-class RunnableOrchestrationAdmin(OrchestrationAdmin):
+class RunnableOrchestrationAdmin(FromReplica, OrchestrationAdmin):
     """Adds the action that needs to know executions."""
 
     actions = ("run", *OrchestrationAdmin.actions)

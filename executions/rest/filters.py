@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +13,8 @@ from django.db.models import Q, QuerySet
 from django.utils.datastructures import MultiValueDict
 from django_filters import rest_framework as filters
 
+from core_orchestration.models import Orchestration
+from executions.listing import Kind, Listing
 from executions.models import Execution
 from executions.states import ExecutionStatus
 from roles.problems import (
@@ -23,6 +27,9 @@ from roles.problems import (
 )
 from roles.rest.filters import MomentFilter, WordsFilter
 
+# An id has the clock of who made it, `created_at` that of the database; what differs by
+# more is not found by its time.
+_CLOCKS_DIFFER_MS = 5 * 60_000
 _HEX = re.compile(r"[0-9a-fA-F]{1,32}")
 
 
@@ -35,8 +42,8 @@ class ExecutionFilter(filters.FilterSet):
     orchestration = filters.CharFilter(
         method="of_orchestration", help_text="The id or the exact name."
     )
-    created_after = MomentFilter("created_at", "gte")
-    created_before = MomentFilter("created_at", "lt")
+    created_after = MomentFilter(method="since")
+    created_before = MomentFilter(method="until")
     search = filters.CharFilter(
         method="matching",
         help_text="Part of the orchestration's name, or how the id begins.",
@@ -54,18 +61,80 @@ class ExecutionFilter(filters.FilterSet):
     def of_orchestration(
         self, rows: QuerySet[Execution], name: str, value: str
     ) -> QuerySet[Execution]:
-        try:
-            return rows.filter(orchestration_id=UUID(value))
-        except ValueError:
-            return rows.filter(orchestration__name=value)
+        return rows.filter(orchestration__in=orchestrations_called(value))
+
+    def since(
+        self, rows: QuerySet[Execution], name: str, value: datetime
+    ) -> QuerySet[Execution]:
+        return rows.filter(
+            created_at__gte=value, id__gte=_id_at(value, -_CLOCKS_DIFFER_MS)
+        )
+
+    def until(
+        self, rows: QuerySet[Execution], name: str, value: datetime
+    ) -> QuerySet[Execution]:
+        return rows.filter(
+            created_at__lt=value, id__lt=_id_at(value, _CLOCKS_DIFFER_MS)
+        )
 
     def matching(
         self, rows: QuerySet[Execution], name: str, value: str
     ) -> QuerySet[Execution]:
-        wanted = Q(orchestration__name__icontains=value)
+        named = Orchestration.objects.filter(name__icontains=value)
+        wanted = Q(orchestration__in=named)
         if (ids := ids_beginning_with(value)) is not None:
             wanted |= Q(id__range=ids)
         return rows.filter(wanted)
+
+    def listing(self, of: Sequence[Kind]) -> Listing:
+        """
+        List what fits of these kinds, without reading much else.
+
+        Only for what is valid. The methods above say what fits, for whoever has no
+        use for an order; this must say the same.
+        """
+        given = self.form.cleaned_data
+        kinds = [replace(kind, rows=self._of_time(kind.rows)) for kind in of]
+        kinds = [part for kind in kinds for part in _searched(kind, given)]
+        shown: Any = self.queryset
+        return Listing(shown=shown, kinds=tuple(kinds))
+
+    def _of_time(self, rows: QuerySet[Execution]) -> QuerySet[Execution]:
+        for narrow, name in (
+            (self.since, "created_after"),
+            (self.until, "created_before"),
+        ):
+            if moment := self.form.cleaned_data[name]:
+                rows = narrow(rows, name, moment)
+        return rows
+
+
+def orchestrations_called(text: str) -> QuerySet[Orchestration]:
+    """Return those with this id, or with exactly this name: archived ones keep it."""
+    known = Orchestration.objects.order_by()
+    try:
+        return known.filter(pk=UUID(text))
+    except ValueError:
+        return known.filter(name=text)
+
+
+def _searched(kind: Kind, given: Mapping[str, Any]) -> Iterator[Kind]:
+    """Divide a kind by what is given but times: at most into two."""
+    of = given["orchestration"]
+    named = orchestrations_called(of) if of else None
+    kind = replace(kind, statuses=given["status"], orchestrations=named)
+    if not (text := given["search"]):
+        yield kind
+        return
+    if (ids := ids_beginning_with(text)) is not None:
+        yield replace(kind, rows=kind.rows.filter(id__range=ids))
+    found = Orchestration.objects.order_by() if named is None else named
+    yield replace(kind, orchestrations=found.filter(name__icontains=text))
+
+
+def _id_at(moment: datetime, later_ms: int) -> UUID:
+    """Return the lowest id that is made so many milliseconds later."""
+    return UUID(int=max(0, int(moment.timestamp() * 1000) + later_ms) << 80)
 
 
 def ids_beginning_with(text: str) -> tuple[UUID, UUID] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
+from django_filters.utils import translate_validation
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
@@ -12,6 +13,7 @@ from rest_framework.response import Response
 
 from core_orchestration.models import Orchestration
 from executions.launch import launch
+from executions.listing import kinds_for
 from executions.models import Execution
 from executions.rest.accepted import accepted, key_of, makes_execution
 from executions.rest.bulk import BulkActions
@@ -22,13 +24,14 @@ from executions.rest.serializers import (
     ExecutionSerializer,
     ExecutionSummarySerializer,
 )
+from roles.replicas import ListedFromReplica
 from roles.rest.bodies import fields_of
 from roles.rest.resources import Resource
 
 
 @extend_schema(tags=["executions"])
 @extend_schema_view(list=extend_schema(summary="List executions, newest first"))
-class ExecutionViewSet(ListModelMixin, ControlActions, BulkActions):
+class ExecutionViewSet(ListedFromReplica, ListModelMixin, ControlActions, BulkActions):
     """Runs of orchestrations, each pinned to the version that it started with."""
 
     queryset = Execution.objects.all()
@@ -39,6 +42,16 @@ class ExecutionViewSet(ListModelMixin, ControlActions, BulkActions):
         rows = super().get_queryset()
         rows = rows.select_related("orchestration", "version", "created_by")
         return rows.defer("version__definition") if self.detail else _light(rows)
+
+    def filter_queryset(self, queryset: Any) -> Any:
+        """Narrow the list, in a form that is read in order."""
+        if self.action != "list":
+            return super().filter_queryset(queryset)
+        chosen = ExecutionFilter(self.request.query_params, queryset=queryset)
+        if not chosen.is_valid():
+            invalid: Any = translate_validation(chosen.errors)
+            raise invalid
+        return chosen.listing(kinds_for(self.caller))
 
     @extend_schema(summary="Read an execution", responses=ExecutionSerializer)
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:

@@ -54,9 +54,7 @@ LEFT JOIN executions_execution e ON e.id = s.execution_id
 WHERE s.status IS DISTINCT FROM 'running' OR s.fence <> held.fence
   OR e.cancel_request IS NOT NULL
 """
-_LEAVE: LiteralString = """
-DELETE FROM executions_worker w WHERE w.id = %(id)s RETURNING w.id
-"""
+_LEAVE: LiteralString = "DELETE FROM executions_worker WHERE id = %(id)s RETURNING id"
 
 
 class LeaseLost(OperationalError):

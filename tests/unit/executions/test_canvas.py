@@ -32,7 +32,7 @@ def compiled(plan: Plan, index: int = 0, **options: Any) -> Any:
 
 def links_of(sent: Signature[Any]) -> list[Signature[Any]]:
     """List a chain's links; a single message is a chain of one."""
-    return list(getattr(sent, "tasks", None) or [sent])
+    return [sent, *reversed(sent.options.get("chain", []))]
 
 
 def places(sent: Signature[Any]) -> list[Any]:
@@ -262,6 +262,7 @@ def message_sizes(plan: Plan) -> Iterator[int]:
     index: int | None = 0
     while index is not None:
         links = links_of(compiled(plan, index))
+        links[0].options.pop("chain", None)  # it is what stands behind it
         for place in range(len(links)):
             yield len(json.dumps(links[place:]))
         index = links[-1].kwargs.get("block")
