@@ -9,6 +9,9 @@ _LIMITS = (
     "-c statement_timeout=30s -c lock_timeout=10s"
     " -c idle_in_transaction_session_timeout=30s"
 )
+# The engine's prepared statements find rows by their keys, whatever the values are;
+# PostgreSQL planned some of them anew each time, which took longer than their work.
+_PLANS = "-c plan_cache_mode=force_generic_plan"
 # A network that swallows everything gives no error: the kernel ends a connection on
 # which nothing comes back for so long. They mean nothing to a Unix socket.
 _SILENCE = {
@@ -25,7 +28,7 @@ def database(address: Mapping[str, Any], *, pool: int) -> dict[str, Any]:
     options = {
         **_SILENCE,
         **given,
-        "options": _LIMITS,
+        "options": f"{_LIMITS} {_PLANS}",
         "connect_timeout": 5,
         "prepare_threshold": 2,
     }

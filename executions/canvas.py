@@ -26,6 +26,7 @@ from executions.signatures import Address
 WINDOW = 25
 BATCH = 25  # members that travel in one message, at most
 SPREAD = 8  # messages that a group makes before any of them carries two members
+BUNDLE = 100  # members that cannot share a message, and are sent on by a worker
 _SHORTEST_MS = 1_000  # a tighter limit would be felt by who comes last in a batch
 
 PoolOf = Callable[[PlannedStep], str]
@@ -109,6 +110,9 @@ class _Compiler:
             queue=signatures.queue_of(self.pool_of(steps[0])),
             timeout_ms=max(step.step.timeout_ms for step in steps),
         )
+
+    def _bundle(self, steps: list[PlannedStep]) -> Signature[Any]:
+        return signatures.bundle(self.address, [step.path for step in steps])
 
     def _is_batchable(self, planned: PlannedStep) -> bool:
         """Tell whether a step may stand behind others until these prove to be long."""

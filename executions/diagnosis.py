@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from time import time
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from django.db.migrations.executor import MigrationExecutor
 from executions import backlog, fleet, standing
 from executions.database import UNREACHABLE, fetch
 from executions.models import Execution
+from executions.partitions import catalog, periods
 from executions.signatures import QUEUES
 from executions.waiting import (
     Fleet,
@@ -73,6 +75,7 @@ def diagnose() -> Iterator[Finding]:
 
 
 _MIGRATE = "Type: python manage.py migrate"
+_MAKE_PARTITIONS = "Type: python manage.py partition; and see that a reconciler runs, which makes them."
 
 
 def _unreachable(name: str, error: Exception) -> Finding:
@@ -104,11 +107,29 @@ def _database() -> Iterator[Finding]:
         cure=_MIGRATE if missing else "",
         facts={"version": version, "unapplied": missing},
     )
+    yield from _partitions()
 
 
 def _first(names: list[str]) -> str:
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(names[:5]) + more
+
+
+def _partitions() -> Iterator[Finding]:
+    """Nothing is said of tables that are not partitioned."""
+    layout = catalog.read()
+    if not layout.is_partitioned:
+        return
+    now, days = datetime.now(UTC), settings.CORE_PARTITION_DAYS
+    until = max(periods.moment_of(period.high) for period in layout.periods)
+    is_ready = until > now + timedelta(days=days)
+    yield Finding(
+        name="partitions",
+        what=f"{len(layout.periods)} of step runs and events, until {until:%Y-%m-%d}",
+        ok=is_ready,
+        cure="" if is_ready else _MAKE_PARTITIONS,
+        facts={"until": until, "names": [period.name for period in layout.periods]},
+    )
 
 
 def _broker() -> Iterator[Finding]:

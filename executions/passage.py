@@ -48,14 +48,17 @@ def advance(address: Address, block: int, *, here: Collection[str] = ()) -> Here
     return None
 
 
-def come_back(address: Address, path: str, *, delay_s: float) -> None:
-    """Send a step again, to arrive after a delay."""
+def send_members(
+    address: Address, paths: Collection[str], *, delay_s: float = 0.0
+) -> None:
+    """Send steps of one block, each in a message that arrives after a delay."""
     known = situation.read(UUID(address.execution), ())
-    if known is not None:
-        plan = pinned.plan(address.version)
-        block = plan.by_path[path].block.index
-        manner = Manner(members={path}, singly=True, delay_s=delay_s)
-        dispatch.send(plan, block, address, pins=known.role_pins, manner=manner)
+    if known is None or not known.is_current(address.epoch):
+        return
+    plan = pinned.plan(address.version)
+    block = plan.by_path[min(paths)].block.index
+    manner = Manner(members=paths, singly=True, delay_s=delay_s)
+    dispatch.send(plan, block, address, pins=known.role_pins, manner=manner)
 
 
 def join(address: Address, block: int, *, here: Collection[str] = ()) -> Here | None:

@@ -4,6 +4,7 @@ Let finished executions leave after CORE_RETENTION_DAYS, archived if there is a 
 What is old is found, written to the archive, and only then removed, if it still is
 as it was found. Whoever dies in between has archived something that will be archived
 again: lines carry the execution's id. Rows of Celery's result backend leave as well.
+Where tables are partitioned, step runs and events stay until their partition leaves.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from django.conf import settings
 
 from executions import archive
 from executions.database import UNREACHABLE, borrowed_connection, fetch, one_transaction
+from executions.partitions import catalog, upkeep
+from executions.partitions.locking import LOCK
+from executions.partitions.periods import first_id as first_id
 from executions.states import TERMINAL_EXECUTION, values
 
 log = logging.getLogger(__name__)
@@ -30,7 +34,6 @@ BATCH = 100
 # Live events wait for the end of every transaction that writes, so those that delete
 # are short: a batch ends early at this many events (a single execution may have more).
 EVENTS_AT_ONCE = 10_000
-_LOCK = 0x636F7266  # the reconciler's, and one
 _FIRST = UUID(int=0)
 
 
@@ -40,6 +43,7 @@ class Swept:
 
     executions: int = 0
     results: int = 0
+    periods: int = 0  # whose partitions were dropped
 
 
 class Old(NamedTuple):
@@ -55,15 +59,19 @@ def sweep(days: float | None = None) -> Iterator[Swept]:
     Remove what is older than `days` (the setting's unless given), batch by batch.
 
     Each batch is removed when the iterator is asked for it. Days that are not above
-    zero keep everything. Raises archive.NotArchived.
+    zero keep everything. Where tables are partitioned, the partitions of the time to
+    come are made first. Raises archive.NotArchived.
     """
     days = settings.CORE_RETENTION_DAYS if days is None else days
+    upkeep.prepare(datetime.now(UTC))
     if days > 0:
         cutoff = _cutoff(days)
         for number in _sweep_results(cutoff):
             yield Swept(results=number)
         for number in _sweep_executions(cutoff):
             yield Swept(executions=number)
+        for _ in upkeep.drop_old(cutoff):
+            yield Swept(periods=1)
 
 
 def count(days: float) -> Swept:
@@ -103,11 +111,6 @@ _OLDEST = _OLD.format(
   SELECT count(*) FROM executions_event v WHERE v.execution_id = old.id)
 FROM old ORDER BY old.id"""
 )
-
-
-def first_id(moment: datetime) -> UUID:
-    """Return the lowest UUIDv7 of a moment: ids made before it are lower."""
-    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
 
 
 def _bounds(cutoff: datetime, *, after: UUID, batch: int | None) -> dict[str, Any]:
@@ -186,8 +189,8 @@ _REMOVE: LiteralString = """
 WITH orphaned AS (
   UPDATE executions_execution x SET parent_execution_id = NULL
   WHERE x.parent_execution_id = ANY(%(ids)s) AND NOT x.id = ANY(%(ids)s)),
-events AS (DELETE FROM executions_event v WHERE v.execution_id = ANY(%(ids)s)),
-runs AS (DELETE FROM executions_steprun s WHERE s.execution_id = ANY(%(ids)s))
+events AS (DELETE FROM executions_event v WHERE v.execution_id = ANY(%(loose)s)),
+runs AS (DELETE FROM executions_steprun s WHERE s.execution_id = ANY(%(loose)s))
 DELETE FROM executions_execution x WHERE x.id = ANY(%(ids)s) RETURNING x.id
 """
 
@@ -200,9 +203,15 @@ def _remove(batch: Sequence[Old]) -> int:
         "terminal": values(TERMINAL_EXECUTION),
     }
     with one_transaction():
-        fetch(_ALONE, {"lock": _LOCK})
+        fetch(_ALONE, {"lock": LOCK})
         ids = [row[0] for row in fetch(_STILL_OLD, params)]
-        return len(fetch(_REMOVE, {"ids": ids}))
+        return len(fetch(_REMOVE, {"ids": ids, "loose": _loose(ids)}))
+
+
+def _loose(ids: list[UUID]) -> list[UUID]:
+    """Pick the executions whose rows have to leave one by one."""
+    layout = catalog.read()
+    return [each for each in ids if not layout.leaves_at_once(each)]
 
 
 # --- Celery's results -----------------------------------------------------------------

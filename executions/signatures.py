@@ -16,6 +16,7 @@ from celery.canvas import Signature
 
 RUN_STEP = "executions.run_step"
 RUN_STEPS = "executions.run_steps"
+BUNDLE = "executions.bundle"
 ADVANCE = "executions.advance"
 JOIN = "executions.join"
 
@@ -75,6 +76,16 @@ def run_steps(
         immutable=True,
         queue=queue,
         time_limit=timeout_ms / 1000 + HARD_LIMIT_GRACE_S,
+    )
+
+
+def bundle(address: Address, paths: Sequence[str]) -> Signature[Any]:
+    """Have a worker send members of a group, so that who sends the group need not."""
+    return signature(
+        BUNDLE,
+        kwargs=address.kwargs(paths=list(paths)),
+        immutable=True,
+        queue=CONTROL_QUEUE,
     )
 
 

@@ -167,6 +167,22 @@ def run_steps(
     batch.work_off(address, paths)
 
 
+@shared_task(bind=True, base=StepTask, name=signatures.BUNDLE)
+def bundle(
+    self: StepTask,
+    /,
+    *,
+    execution: str,
+    version: str,
+    epoch: int,
+    paths: list[str],
+    **_: Any,
+) -> None:
+    """Send members of a large parallel group, each on its own."""
+    address = Address(execution=execution, version=version, epoch=epoch)
+    passage.send_members(address, paths)
+
+
 @shared_task(bind=True, base=StepTask, name=signatures.ADVANCE)
 def advance(
     self: StepTask, /, *, execution: str, version: str, epoch: int, block: int, **_: Any
@@ -197,4 +213,4 @@ def _go_on_here(task: StepTask, address: Address, first: Here | None) -> None:
         _walk_from(task, address, first.path, pool=first.pool)
     except ComeBack as signal:
         # Nothing but a message of the step itself leads back to it.
-        passage.come_back(address, signal.path, delay_s=signal.delay_s)
+        passage.send_members(address, [signal.path], delay_s=signal.delay_s)

@@ -115,7 +115,8 @@ def _claims(runs: Sequence[NewRun], rows: Iterable[tuple[Any, ...]]) -> list[Cla
     return [Claim.of(run, claimed[run.id]) for run in runs if run.id in claimed]
 
 
-# Locks the execution first, as every transition does.
+# Locks the execution first, as every transition does. One clock for all, read before
+# the lock is waited for: the steps keep their order, and their distance from now.
 _SETTLE_MANY: LiteralString = """
 WITH locked AS MATERIALIZED (
   SELECT x.id FROM executions_execution x WHERE x.id = %(execution)s FOR SHARE OF x),
@@ -124,8 +125,8 @@ done AS (
   UPDATE executions_steprun s SET
     status = ended.status, output = ended.output, exports = ended.exports,
     error = ended.error, usage = ended.usage,
-    started_at = clock_timestamp() - ended.began_ago * interval '1 second',
-    finished_at = clock_timestamp() - ended.ended_ago * interval '1 second',
+    started_at = statement_timestamp() - ended.began_ago * interval '1 second',
+    finished_at = statement_timestamp() - ended.ended_ago * interval '1 second',
     attempt_deadline = NULL
   FROM held, unnest(%(ids)s::uuid[], %(fences)s::int[], %(statuses)s::text[],
       %(outputs)s::jsonb[], %(exports)s::jsonb[], %(errors)s::jsonb[],
@@ -165,7 +166,7 @@ def settle_many(finished: Sequence[Finished]) -> set[UUID]:
 _BEGIN: LiteralString = """
 WITH begun AS (
   UPDATE executions_steprun s
-  SET started_at = clock_timestamp() - %(began_ago)s * interval '1 second'
+  SET started_at = statement_timestamp() - %(began_ago)s * interval '1 second'
   WHERE s.id = %(id)s AND s.fence = %(fence)s AND s.status = 'running'
   RETURNING s.execution_id, s.path, s.attempt, s.started_at),
 told AS (
@@ -195,11 +196,11 @@ RETURNING s.id
 """
 
 
-def put_back(claims: Sequence[Claim]) -> None:
-    """Give steps of a batch back that were claimed and never begun."""
+def put_back(claims: Sequence[Claim]) -> set[UUID]:
+    """Give steps of a batch back that were claimed and never begun; tell which."""
     params = {
         "execution": claims[0].run.execution_id,
         "ids": [claim.run.id for claim in claims],
         "fences": [claim.fence for claim in claims],
     }
-    fetch(_PUT_BACK, params)
+    return {row[0] for row in fetch(_PUT_BACK, params)}

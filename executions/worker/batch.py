@@ -20,6 +20,7 @@ from uuid import UUID
 from executions import dispatch, failpoints, lifecycle, pinned, situation
 from executions.announce import announce
 from executions.canvas import Manner
+from executions.database import UNREACHABLE
 from executions.lifecycle import Claim, Finished, NewRun, Outcome
 from executions.plan import Plan, PlannedStep
 from executions.signatures import Address
@@ -97,21 +98,33 @@ class Batch:
     def work_off(self) -> None:
         """Do the members, until all are done or handed over."""
         with this_relief().watching(self):
-            while member := self._next():
-                self._do(*member)
-            with self._lock:
-                self._record()
+            try:
+                while member := self._next():
+                    self._do(*member)
+            finally:
+                self.hand_over()
 
     def hand_over(self) -> None:
         """Record what is done, and send what waits on its own."""
         with self._lock:
             self._record()
             self._tell_of_the_one_at_hand()
-            rest = tuple(self.waiting)
-            self.waiting.clear()
-            if rest:
-                insist(lambda: lifecycle.put_back([claim for _, claim in rest]))
-                self._send_singly({planned.path for planned, _ in rest})
+            self._put_back()
+
+    def _put_back(self) -> None:
+        """Give back what waits; what is no longer this worker's own is left alone."""
+        rest = tuple(self.waiting)
+        self.waiting.clear()
+        if not rest:
+            return
+        back, repeated = insist_and_tell(
+            lambda: lifecycle.put_back([claim for _, claim in rest])
+        )
+        paths = {
+            planned.path for planned, claim in rest if repeated or claim.run.id in back
+        }
+        if paths:
+            self._send_singly(paths)
 
     def _next(self) -> tuple[PlannedStep, Claim] | None:
         with self._lock:
@@ -124,31 +137,40 @@ class Batch:
             return member
 
     def _do(self, planned: PlannedStep, claim: Claim) -> None:
-        failpoints.reach("after_claim", planned.path)
+        """See that a member ends, whatever goes wrong here."""
         try:
+            failpoints.reach("after_claim", planned.path)
             ended = perform.work(claim, self.plan, planned, self.known)
+            failpoints.reach("before_commit", planned.path)
+            self._end(claim, ended)
+        except UNREACHABLE:
+            raise
         except Exception as error:
             log.exception("Step %s could not be ended.", planned.path)
-            ended = perform.broken(claim, planned, error)
-        failpoints.reach("before_commit", planned.path)
-        with self._lock:
-            self._end(claim, ended)
+            self._end(claim, perform.broken(claim, planned, error))
 
     def _end(self, claim: Claim, ended: Ended | None) -> None:
         """Keep an outcome for the batch's record, or record what cannot wait."""
         settled = ended.outcome if ended and aftermath.leads_on(ended) else None
-        if settled and not self._told:
-            self._keep(claim, settled)
-            return
-        self._tell_of_the_one_at_hand()
-        self._at = None
-        if settled:
-            insist(lambda: lifecycle.settle(claim, settled))
-            return
+        with self._lock:
+            if settled and not self._told:
+                self._keep(claim, settled)
+                return
+            self._record()  # first: what ends the execution cuts what is open
+            self._tell_of_the_one_at_hand()
+            self._at = None
+            if settled:
+                insist(lambda: lifecycle.settle(claim, settled))
+            else:
+                self._conclude(claim, ended)
+
+    def _conclude(self, claim: Claim, ended: Ended | None) -> None:
         try:
             aftermath.conclude(claim, ended)
         except ComeBack as again:
             self._send_singly({again.path}, delay_s=again.delay_s)
+        if ended is None or ended.is_fatal:
+            self._put_back()  # who was stopped, or ended it all, has none behind it
 
     def _keep(self, claim: Claim, outcome: Outcome) -> None:
         done = Done(claim=claim, outcome=outcome, began=self._began, ended=monotonic())
@@ -163,9 +185,41 @@ class Batch:
 
     def _record(self) -> None:
         done = tuple(self._done)
-        if done:
+        if not done:
+            return
+        try:
             insist(lambda: lifecycle.settle_many(_finished(done)))
-            self._done.clear()
+        except UNREACHABLE:
+            raise
+        except Exception:
+            log.exception("A batch is recorded one by one.")
+            self._record_singly(done)
+        self._done.clear()
+
+    def _record_singly(self, done: Sequence[Done]) -> None:
+        """Record each outcome; one that the database refuses fails its step alone."""
+        refused: list[tuple[Done, Exception]] = []
+        for each in done:
+            try:
+                insist(lambda one=each: lifecycle.settle_many(_finished([one])))
+            except UNREACHABLE:
+                raise
+            except Exception as error:
+                log.exception("Step %s could not be ended.", each.claim.run.path)
+                refused.append((each, error))
+        for each, error in refused:
+            self._break(each, error)
+
+    def _break(self, done: Done, error: Exception) -> None:
+        claim = done.claim
+        ended = perform.broken(claim, self.plan.by_path[claim.run.path], error)
+        ago = monotonic() - done.began
+        insist(lambda: lifecycle.tell_begun(claim, began_ago=ago))
+        if ended.is_fatal:
+            insist(lambda: lifecycle.settle_and_fail(claim, ended.outcome))
+            self._put_back()
+        else:
+            insist(lambda: lifecycle.settle(claim, ended.outcome))
 
     def _send_singly(self, paths: set[str], *, delay_s: float = 0.0) -> None:
         block = self.plan.by_path[min(paths)].block.index

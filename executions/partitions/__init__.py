@@ -1,0 +1,1 @@
+"""Step runs and events in partitions by time, for those who ask: see docs/partitions.md."""
