@@ -205,13 +205,8 @@ def _remove(batch: Sequence[Old]) -> int:
     with one_transaction():
         fetch(_ALONE, {"lock": LOCK})
         ids = [row[0] for row in fetch(_STILL_OLD, params)]
-        return len(fetch(_REMOVE, {"ids": ids, "loose": _loose(ids)}))
-
-
-def _loose(ids: list[UUID]) -> list[UUID]:
-    """Pick the executions whose rows have to leave one by one."""
-    layout = catalog.read()
-    return [each for each in ids if not layout.leaves_at_once(each)]
+        loose = catalog.read().leaving_singly(ids)
+        return len(fetch(_REMOVE, {"ids": ids, "loose": loose}))
 
 
 # --- Celery's results -----------------------------------------------------------------

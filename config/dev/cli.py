@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from config.dev import chaos, doctor, management, ports, reset, testing, up
+from config.dev import bench, chaos, doctor, management, ports, reset, testing, up
 from config.dev.layout import DEFAULT_DATA
 from config.dev.terminal import DevError, complain
 
@@ -21,6 +21,7 @@ examples:
   python3 dev.py test --faults         every fault: servers and processes are killed
   python3 dev.py manage doctor         a manage.py command on what `up` runs
   python3 dev.py chaos --minutes 3     faults at random, and what they cost
+  python3 dev.py bench                 this system beside its peers, in figures
   python3 dev.py doctor                what is there, and what to do about it
   python3 dev.py reset                 delete the data and start afresh
 
@@ -62,6 +63,8 @@ def _run(arguments: Sequence[str]) -> int:
         return doctor.doctor(_folder(chosen.data), chosen.port)
     if chosen.command == "chaos":
         return chaos.chaos(chosen)
+    if chosen.command == "bench":
+        return bench.bench(chosen)
     parser.print_help(sys.stderr)
     return 2
 
@@ -95,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         help="run the whole fault suite and nothing else (about 10 minutes)",
     )
     chaos.add_to(commands)
+    bench.add_to(commands)
     clean = commands.add_parser("reset", help="delete the data of an installation")
     clean.add_argument("--yes", action="store_true", help="do not ask")
     look = commands.add_parser("doctor", help="say what is there and what to do")

@@ -25,7 +25,7 @@ from config.dev.terminal import DevError, say
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / ".core-orchestration.json"
 RUNNING = ("embedded",)
-EVERYTHING = ("embedded", "test", "lint", "dev")
+EVERYTHING = ("embedded", "test", "lint", "bench", "dev")
 OLDEST_UV = (0, 6)
 
 

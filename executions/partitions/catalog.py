@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import LiteralString
 from uuid import UUID
@@ -31,9 +32,10 @@ class Layout:
     has_leftovers: bool
     periods: tuple[Period, ...]
 
-    def leaves_at_once(self, execution_id: UUID) -> bool:
-        """Tell whether an execution's rows are dropped with a partition."""
-        return any(each.is_dated and execution_id in each for each in self.periods)
+    def leaving_singly(self, executions: Iterable[UUID]) -> list[UUID]:
+        """Pick the executions whose rows are not dropped with a partition."""
+        dated = [period for period in self.periods if period.is_dated]
+        return [each for each in executions if not any(each in one for one in dated)]
 
 
 _STATE: LiteralString = """

@@ -18,7 +18,7 @@ class Command(BaseCommand):
     help = (
         "Turn the tables of step runs and events into partitioned ones, a partition "
         "for each CORE_PARTITION_DAYS, so that what is old leaves at once. Works "
-        "beside a running installation, keeps all rows, and cannot be taken back."
+        "beside a running installation and keeps all rows; see docs/partitions.md."
     )
     requires_migrations_checks = True
 

@@ -1,0 +1,120 @@
+"""
+The benchmark's works, done through Django in this process or over HTTP.
+
+Launching is the product's own public function; what is over is seen in PostgreSQL by
+one cheap count, or on an execution's live event stream.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+from uuid import UUID
+
+from benchmarks.core.client import Client
+from benchmarks.core.fleet import IO, Fleet
+from benchmarks.protocol.serving import Stopwatch, Work, latencies_ms, pss_mb
+from core_orchestration.models import Orchestration
+from executions import launch as launching
+from executions.database import fetch
+
+POLL_S, TIGHT_S, LONGEST_S = 0.008, 0.0005, 900.0
+_OPEN = """
+SELECT count(*) FILTER (WHERE status NOT IN ('completed')), min(error::text)
+FROM executions_execution WHERE id = ANY(%(ids)s)
+"""
+_STATUS = "SELECT status FROM executions_execution WHERE id = %(id)s"
+
+
+class DidNotComplete(Exception):
+    """An execution of a benchmark ended otherwise, or not at all."""
+
+
+class Works:
+    """What can be asked of this driver; definitions are made once for each size."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._chain_of = cache(fleet.chain)
+        self._fan_of = cache(fleet.fan)
+        self._wait_of = cache(fleet.wait)
+
+    def table(self) -> dict[str, Work]:
+        return {
+            "chain": self.chain,
+            "fan": self.fan,
+            "wait": self.wait,
+            "latency": self.latency,
+        }
+
+    def chain(self, *, executions: int, length: int) -> dict[str, Any]:
+        """Run this many at once, each of so many steps."""
+        return _run(self._chain_of(length), executions)
+
+    def fan(self, *, width: int, executions: int = 1) -> dict[str, Any]:
+        return _run(self._fan_of(width), executions)
+
+    def wait(self, *, executions: int, seconds: float) -> dict[str, Any]:
+        """Have many steps wait at once; memory is what the middle of it takes."""
+        memory: dict[str, float] = {}
+
+        def sample(passed: float) -> None:
+            if not memory and passed > seconds / 2:
+                memory["io worker"] = pss_mb([self._fleet.pid(IO)])
+
+        result = _run(self._wait_of(seconds), executions, each_look=sample)
+        return {**result, "memory_mb": memory}
+
+    def latency(self, *, count: int, through: str = "launch") -> dict[str, Any]:
+        """Time one execution of one step after another on an idle system."""
+        orchestration = self._chain_of(1)
+        watch = Stopwatch()
+        if through == "post":
+            with Client(self._fleet.port, self._fleet.token) as client:
+                once = partial(client.run, orchestration)
+                timed = latencies_ms(once, count)
+        else:
+            found = Orchestration.objects.get(pk=orchestration)
+            timed = latencies_ms(partial(_launch_and_see, found), count)
+        return {"seconds": watch.seconds, "latencies_ms": timed}
+
+
+def _run(
+    orchestration: str,
+    executions: int,
+    each_look: Callable[[float], None] = lambda passed: None,
+) -> dict[str, Any]:
+    found = Orchestration.objects.get(pk=orchestration)
+    watch = Stopwatch()
+    ids = _launched(found, executions)
+    submitted = watch.seconds
+    while _open(ids):
+        each_look(watch.seconds)
+        if watch.seconds > LONGEST_S:
+            raise DidNotComplete(f"Not all completed in {LONGEST_S:.0f} s.")
+        time.sleep(POLL_S)
+    return {"seconds": watch.seconds, "submit_seconds": submitted}
+
+
+def _launched(orchestration: Orchestration, executions: int) -> list[UUID]:
+    """Launch them with one call, where the product has such a call."""
+    many = getattr(launching, "launch_many", None)
+    if many is not None and executions > 1:
+        return [made.pk for made in many(orchestration, [{}] * executions)]
+    return [launching.launch(orchestration, {}).pk for _ in range(executions)]
+
+
+def _open(ids: list[UUID]) -> int:
+    ((left, error),) = fetch(_OPEN, {"ids": ids})
+    if error is not None:
+        raise DidNotComplete(error)
+    return int(left)
+
+
+def _launch_and_see(orchestration: Orchestration) -> None:
+    """Launch one, and look at PostgreSQL until it is over."""
+    execution = launching.launch(orchestration, {})
+    while fetch(_STATUS, {"id": execution.pk}) != [("completed",)]:
+        time.sleep(TIGHT_S)

@@ -1,0 +1,1 @@
+"""What a repetition cost: processor time, memory, transactions, log and messages."""

@@ -1,0 +1,1 @@
+"""What drivers import; it stands alone on their path, without this project."""

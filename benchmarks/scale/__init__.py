@@ -1,0 +1,64 @@
+"""
+What size does to this system: a long past, many clients, many processes, and rest.
+
+Each part reports figures, a text, and how it stands to its bars; one that fails says
+so in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from benchmarks.scale import api, growth, idle, workers
+from benchmarks.scale.findings import Finding
+from benchmarks.scale.installation import Installation
+from benchmarks.servers import Servers
+from config.dev.terminal import complain, say
+
+EXECUTIONS, QUICK_EXECUTIONS, FEW = 1_000_000, 10_000, 1_000
+NAMES = ("few", "many", "empty", "workers")
+Part = Callable[[], Finding]
+
+
+def run(servers: Servers, *, quick: bool) -> list[dict[str, Any]]:
+    """Measure everything; `quick` only tries the machinery, with a small past."""
+    few, many, empty, other = (
+        Installation(servers=servers, name=f"scale_{name}", number=number)
+        for number, name in enumerate(NAMES, start=1)
+    )
+    found = [_done("Workers", lambda: workers.scale(other, quick=quick))]
+    with _created(few, many, empty):
+        few.seed(FEW)
+        seconds = many.seed(QUICK_EXECUTIONS if quick else EXECUTIONS)
+        say(f"  the past took {seconds:.0f} s")
+        found += [
+            _done("W9", lambda: growth.compare(empty, many, quick=quick)),
+            _done("W7", lambda: api.compare(few, many, quick=quick)),
+            _done("W8", lambda: idle.watch(many, quick=quick)),
+        ]
+    return [each.as_json() for each in found]
+
+
+@contextmanager
+def _created(*installations: Installation) -> Iterator[None]:
+    """Databases for the length of a `with` block."""
+    try:
+        for each in installations:
+            each.create()
+        yield
+    finally:
+        for each in installations:
+            each.drop()
+
+
+def _done(work: str, part: Part) -> Finding:
+    """Do a part; what fails must not take with it what the others have found."""
+    say(f"scale: {work}")
+    try:
+        return part()
+    except Exception as error:  # noqa: BLE001
+        complain(f"bench: {work} failed: {error}")
+        text = f"Not measured: {type(error).__name__}: {error}"
+        return Finding(work=work, name="Not measured", figures={}, markdown=text)

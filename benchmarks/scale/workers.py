@@ -1,0 +1,140 @@
+"""
+How far more processes carry, and what one PostgreSQL will: processor time per step.
+
+On a machine of two cores everything shares them, so the curve bends where they are
+full; what each part takes of a step says what it would carry with cores of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks.measuring import meter
+from benchmarks.measuring.counters import settle
+from benchmarks.measuring.statements import logged
+from benchmarks.scale.findings import Finding, table
+from benchmarks.scale.installation import Installation
+from config.dev.terminal import say
+
+PROCESSES, QUICK_PROCESSES = (1, 2, 4, 8), (1, 2)
+REPETITIONS, QUICK_REPETITIONS = 4, 1
+MS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """Medians of one number of processes, by step."""
+
+    processes: int
+    steps_s: float
+    costs: Mapping[str, float]
+    statements: float
+
+    @property
+    def cores(self) -> float:
+        """How many cores all of it kept busy."""
+        return self.costs["cpu_ms"] * self.steps_s / MS
+
+
+def scale(installation: Installation, *, quick: bool) -> Finding:
+    """Run W1 with more and more processes."""
+    points = []
+    for processes in QUICK_PROCESSES if quick else PROCESSES:
+        installation.create()
+        points.append(_point(installation, processes, quick=quick))
+        say(f"  {processes} processes: {points[-1].steps_s:.0f} steps/s")
+        installation.drop()
+    return finding(points)
+
+
+def _point(installation: Installation, processes: int, *, quick: bool) -> Point:
+    executions = 20 if quick else 200
+    request = {"work": "chain", "executions": executions, "length": 10}
+    steps, rates, costs = executions * 10, [], []
+    servers, name = installation.servers, installation.name
+    with installation.driver({"BENCH_PREFORK": str(processes)}) as driver:
+        roots = meter.Roots(driver=driver.pid, named=driver.roots, own=os.getpid())
+        for _ in range(QUICK_REPETITIONS if quick else REPETITIONS):
+            before = meter.Reading.now(servers, name, roots)
+            rates.append(steps / driver.ask(request)["seconds"])
+            after = meter.Reading.now(servers, name, roots)
+            costs.append(meter.figures(before, after, steps))
+        settle()
+        with logged(servers, name) as found:
+            driver.ask(request)
+    return Point(
+        processes=processes,
+        steps_s=median(rates),
+        costs={key: median(each[key] for each in costs) for key in costs[0]},
+        statements=found[0].count / steps,
+    )
+
+
+HEADS = (
+    "prefork processes",
+    "steps/s",
+    "workers: ms/step",
+    "PostgreSQL: ms/step",
+    "client: ms/step",
+    "Valkey: ms/step",
+    "cores busy",
+    "others' cores",
+    "statements/step",
+    "commits/step",
+    "log bytes/step",
+)
+
+
+def finding(points: Sequence[Point]) -> Finding:
+    rows = [_row(point) for point in points]
+    return Finding(
+        work="Workers",
+        name="More processes",
+        figures={str(each.processes): _figures(each) for each in points},
+        markdown=f"{table(HEADS, rows)}\n\n{carried(points)}",
+    )
+
+
+def carried(points: Sequence[Point]) -> str:
+    """Say what one PostgreSQL carries by itself, as computed from its costs."""
+    best = max(points, key=lambda each: each.steps_s)
+    cost, log = best.costs["cpu_ms:PostgreSQL"], best.costs["wal_bytes"]
+    worker = best.costs["cpu_ms:workers"]
+    rate = MS / cost
+    return (
+        f"The curve bends at {best.processes} processes, where {best.cores:.1f} cores "
+        f"are busy. PostgreSQL takes {cost:.2f} ms of a core for a step: one core of "
+        f"it carries {rate:,.0f} steps/s, as computed, and writes "
+        f"{rate * log / 1e6:.1f} MB/s of its log then. A step takes {worker:.2f} ms of "
+        f"the workers, so that {worker / cost:.1f} cores of workers feed one of "
+        f"PostgreSQL."
+    )
+
+
+def _figures(point: Point) -> dict[str, float]:
+    return {
+        **point.costs,
+        "steps_s": point.steps_s,
+        "cores": point.cores,
+        "statements": point.statements,
+    }
+
+
+def _row(point: Point) -> list[float | int]:
+    costs = point.costs
+    return [
+        point.processes,
+        point.steps_s,
+        costs["cpu_ms:workers"],
+        costs["cpu_ms:PostgreSQL"],
+        costs["cpu_ms:client"],
+        costs["cpu_ms:Valkey"],
+        point.cores,
+        costs["foreign_cores"],
+        point.statements,
+        costs["commits"],
+        costs["wal_bytes"],
+    ]
