@@ -145,7 +145,9 @@ def _chained(links: list[Signature[Any]]) -> Signature[Any]:
     first, which took a third of what sending takes.
     """
     first, *rest = links
-    return first.set(chain=rest[::-1]) if rest else first
+    if rest:
+        first.options["chain"] = rest[::-1]
+    return first
 
 
 def _sliced(steps: list[PlannedStep], size: int) -> Iterator[list[PlannedStep]]:

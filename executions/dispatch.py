@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from uuid import UUID
 
-from celery import current_app
 from django.db import connection, transaction
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
@@ -58,11 +57,11 @@ def send_all(
     def publish() -> None:
         failpoints.reach("in_dispatch")
         try:
-            with current_app.producer_pool.acquire(block=True) as producer:
-                for address, pins in executions:
-                    pool = partial(pool_of, pins=pins)
-                    message = canvas.from_block(plan, block, address, pool, manner)
-                    message.apply_async(producer=producer)
+            for address, pins in executions:
+                pool = partial(pool_of, pins=pins)
+                # No producer is held around this: a chord takes one itself, and ten
+                # threads with one each would wait for their second one for ever.
+                canvas.from_block(plan, block, address, pool, manner).apply_async()
         except (BrokerError, RedisError, OSError) as error:
             log.warning("Execution %s is sent later: %s", address.execution, error)
 

@@ -12,8 +12,6 @@ from dataclasses import asdict
 from functools import lru_cache
 from uuid import UUID
 
-from django.db.models import Q
-
 from roles.models import Role, RoleSnapshot, content_digest
 from roles.runners import RoleSpec
 
@@ -36,11 +34,17 @@ def pin(
     return {name: _snapshot_id(role.spec()) for name, role in roles.items()}
 
 
+# Every launch asks this: composing the query took longer than answering it.
+_LOOK_UP = """
+SELECT * FROM roles_role WHERE id = ANY(%s::uuid[]) OR name = ANY(%s)
+"""
+
+
 def _look_up(references: Collection[str]) -> dict[str, Role]:
     ids = {name[3:] for name in references if name.startswith("id:")}
     names = {name[5:] for name in references if name.startswith("name:")}
     found: dict[str, Role] = {}
-    for role in Role.objects.filter(Q(id__in=ids) | Q(name__in=names)):
+    for role in Role.objects.raw(_LOOK_UP, [list(ids), list(names)]):
         for spelling in (f"id:{role.pk}", f"name:{role.name}"):
             if spelling in references:
                 found[spelling] = role
