@@ -24,6 +24,7 @@ from executions.signatures import Address, pool_of_queue
 from executions.worker import batch
 from executions.worker.beginning import ComeBack
 from executions.worker.leases import LeaseLost, this_worker
+from executions.worker.patience import insist
 from executions.worker.walk import Passage, Walk
 
 _INFRASTRUCTURE_DELAY_S = 2.0
@@ -212,5 +213,6 @@ def _go_on_here(task: StepTask, address: Address, first: Here | None) -> None:
     try:
         _walk_from(task, address, first.path, pool=first.pool)
     except ComeBack as signal:
-        # Nothing but a message of the step itself leads back to it.
-        passage.send_members(address, [signal.path], delay_s=signal.delay_s)
+        # Nothing but a message of the step itself leads back to it: this one is used up.
+        path, delay_s = signal.path, signal.delay_s
+        insist(lambda: passage.send_members(address, [path], delay_s=delay_s))

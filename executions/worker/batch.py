@@ -198,17 +198,10 @@ class Batch:
 
     def _record_singly(self, done: Sequence[Done]) -> None:
         """Record each outcome; one that the database refuses fails its step alone."""
-        refused: list[tuple[Done, Exception]] = []
-        for each in done:
-            try:
-                insist(lambda one=each: lifecycle.settle_many(_finished([one])))
-            except UNREACHABLE:
-                raise
-            except Exception as error:
-                log.exception("Step %s could not be ended.", each.claim.run.path)
-                refused.append((each, error))
+        refused = [(each, _refusal(each)) for each in done]
         for each, error in refused:
-            self._break(each, error)
+            if error is not None:
+                self._break(each, error)
 
     def _break(self, done: Done, error: Exception) -> None:
         claim = done.claim
@@ -237,6 +230,18 @@ def _claim(runs: Sequence[NewRun], *, execution_started: bool) -> list[Claim]:
     # A reply was lost; what it told is on record, unless the lease was lost, too.
     mine = this_worker().identity() == runs[0].worker
     return insist(lambda: lifecycle.claims_of(runs)) if mine else []
+
+
+def _refusal(done: Done) -> Exception | None:
+    """Record one outcome, or return the error for which it cannot be recorded."""
+    try:
+        insist(lambda: lifecycle.settle_many(_finished([done])))
+    except UNREACHABLE:
+        raise
+    except Exception as error:
+        log.exception("Step %s could not be ended.", done.claim.run.path)
+        return error
+    return None
 
 
 def _finished(done: Sequence[Done]) -> list[Finished]:

@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 log = logging.getLogger(__name__)
@@ -30,31 +30,37 @@ class Relief:
     """The thread of one process; it sleeps while there is no batch."""
 
     def __init__(self) -> None:
-        self._watched: Relievable | None = None
+        self._watched: list[Relievable] = []  # one, unless steps run in threads
         self._begun = threading.Event()
         self._pause = threading.Event()  # never set
         threading.Thread(target=self._live, name="relief", daemon=True).start()
 
     @contextmanager
     def watching(self, batch: Relievable) -> Iterator[None]:
-        self._watched = batch
+        self._watched.append(batch)
         self._begun.set()
         try:
             yield
         finally:
-            self._watched = None
+            self._leave(batch)
+
+    def _leave(self, batch: Relievable) -> None:
+        with suppress(ValueError):  # it has been relieved
+            self._watched.remove(batch)
 
     def _live(self) -> None:
         while self._begun.wait():
             self._begun.clear()
-            while (batch := self._watched) is not None:
+            while self._watched:
                 self._pause.wait(_LOOK_EVERY_S)
-                self._look_at(batch)
+                for batch in tuple(self._watched):
+                    self._look_at(batch)
 
     def _look_at(self, batch: Relievable) -> None:
         try:
             if batch.is_late:
                 batch.hand_over()
+                self._leave(batch)  # nothing can wait in it any more
         except Exception:
             log.exception("A batch could not be relieved.")
 

@@ -71,7 +71,7 @@ def test_sending_takes_one_producer_at_a_time(
 @contextmanager
 def all_producers_but_one() -> Iterator[None]:
     """Take what the pool has, so that whoever needs two at a time gets an error."""
-    pool = current_app.producer_pool
+    pool: Any = current_app.producer_pool
     with ExitStack() as taken:
         for _ in range(pool.limit - 1):
             taken.enter_context(pool.acquire(block=False))

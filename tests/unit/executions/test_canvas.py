@@ -13,7 +13,7 @@ from celery.canvas import Signature
 from executions import canvas, signatures
 from executions.canvas import WINDOW, Manner
 from executions.plan import Plan, PlannedStep
-from executions.signatures import ADVANCE, JOIN, RUN_STEP
+from executions.signatures import ADVANCE, JOIN, RUN_STEP, RUN_STEPS
 from tests.unit.executions.plans import ADDRESS, chain_of, plan_of, step
 
 
@@ -227,6 +227,180 @@ def test_the_canvas_is_a_function_of_plan_and_place() -> None:
 
     for index in (0, 25, 30):
         assert json.dumps(compiled(plan, index)) == json.dumps(compiled(plan, index))
+
+
+# --- batches ----------------------------------------------------------------------
+
+
+def header_of(plan: Plan, pool: Any = cpu, **options: Any) -> list[Signature[Any]]:
+    """List the messages of a group's members."""
+    sent: Any = canvas.from_block(plan, 0, ADDRESS, pool, Manner(**options))
+    return list(sent.tasks)
+
+
+def paths_of(message: Signature[Any]) -> list[str]:
+    """List the members that a message leads to."""
+    return list(message.kwargs.get("paths") or [message.kwargs["path"]])
+
+
+@pytest.mark.parametrize(
+    ("members", "sizes"),
+    [
+        (1, [1]),
+        (15, [1] * 15),
+        (16, [2] * 8),
+        (17, [2] * 8 + [1]),
+        (100, [12] * 8 + [4]),
+        (199, [24] * 8 + [7]),
+        (200, [25] * 8),
+        (1000, [25] * 40),
+    ],
+)
+def test_the_larger_a_group_the_more_members_travel_in_a_message_up_to_a_limit(
+    members: int, sizes: list[int]
+) -> None:
+    header = header_of(plan_of(*group_of(members), step("after")))
+
+    assert [len(paths_of(message)) for message in header] == sizes
+
+
+@pytest.mark.parametrize("members", [15, 16, 17, 100, 1000])
+def test_every_member_travels_once_and_in_its_order(members: int) -> None:
+    header = header_of(plan_of(*group_of(members)))
+
+    every = [path for message in header for path in paths_of(message)]
+    assert every == [f"m{n}" for n in range(members)]
+
+
+@pytest.mark.parametrize("members", [17, 33])
+def test_a_member_that_is_left_alone_travels_as_a_step(members: int) -> None:
+    last = header_of(plan_of(*group_of(members)))[-1]
+
+    assert (last.task, last.kwargs["path"]) == (RUN_STEP, f"m{members - 1}")
+
+
+def test_a_batch_is_sent_as_any_member_is() -> None:
+    batch = header_of(plan_of(*group_of(16)))[0]
+
+    assert batch.task == RUN_STEPS
+    assert batch.kwargs == ADDRESS.kwargs(paths=["m0", "m1"])
+    assert (batch.args, batch.immutable) == ((), True)
+    assert batch.options["queue"] == "cpu"
+
+
+def test_a_batch_is_killed_well_after_the_longest_limit_of_its_members() -> None:
+    limits = [1000 * (n + 1) for n in range(16)]
+    members = [
+        step(f"m{n}", parallel_group="g", timeout_ms=limit)
+        for n, limit in enumerate(limits)
+    ]
+
+    header = header_of(plan_of(*members))
+
+    assert [message.options["time_limit"] for message in header] == [
+        seconds + signatures.HARD_LIMIT_GRACE_S for seconds in range(2, 17, 2)
+    ]
+
+
+def test_members_of_the_other_pool_do_not_travel_in_batches() -> None:
+    members = [step(f"io{n}", parallel_group="g") for n in range(32)]
+
+    header = header_of(plan_of(*members), by_key)
+
+    assert {message.task for message in header} == {RUN_STEP}
+    assert {message.options["queue"] for message in header} == {"io"}
+
+
+def test_only_neighbours_of_one_pool_share_a_message() -> None:
+    keys = [f"{'io' if n % 4 == 3 else 'm'}{n}" for n in range(32)]
+    members = [step(key, parallel_group="g") for key in keys]
+
+    header = header_of(plan_of(*members), by_key)
+
+    assert [path for message in header for path in paths_of(message)] == keys
+    for message in header:
+        (pool,) = {"io" if p.startswith("io") else "cpu" for p in paths_of(message)}
+        assert message.options["queue"] == pool
+    assert [len(paths_of(message)) for message in header] == [3, 1] * 8
+
+
+@pytest.mark.parametrize("fields", [{"at_most_once": True}, {"timeout_ms": 999}])
+def test_members_that_nobody_may_stand_before_travel_alone(
+    fields: dict[str, Any],
+) -> None:
+    members = group_of(32)
+    members[5] = step("m5", parallel_group="g", **fields)
+
+    header = header_of(plan_of(*members))
+
+    assert [paths_of(m) for m in header if "m5" in paths_of(m)] == [["m5"]]
+    every = [path for message in header for path in paths_of(message)]
+    assert every == [f"m{n}" for n in range(32)]
+    assert {message.task for message in header} == {RUN_STEP, RUN_STEPS}
+
+
+@pytest.mark.parametrize("fields", [{"at_most_once": True}, {"timeout_ms": 999}])
+def test_a_group_of_such_members_knows_no_batches(fields: dict[str, Any]) -> None:
+    header = header_of(plan_of(*group_of(64, **fields)))
+
+    assert {message.task for message in header} == {RUN_STEP}
+    assert len(header) == 64
+
+
+@pytest.mark.parametrize("manner", [{"recovery": True}, {"singly": True}])
+def test_what_is_sent_again_travels_singly(manner: dict[str, Any]) -> None:
+    header = header_of(plan_of(*group_of(64)), **manner)
+
+    assert {message.task for message in header} == {RUN_STEP}
+    assert [paths_of(message) for message in header] == [[f"m{n}"] for n in range(64)]
+
+
+def test_few_members_that_are_left_of_many_travel_singly() -> None:
+    left = {f"m{n}" for n in range(0, 150, 10)}
+
+    header = header_of(plan_of(*group_of(200)), members=left)
+
+    assert {path for message in header for path in paths_of(message)} == left
+    assert {message.task for message in header} == {RUN_STEP}
+
+
+def test_many_members_that_are_left_travel_in_batches_without_the_others() -> None:
+    left = {f"m{n}" for n in range(0, 100, 2)}
+
+    header = header_of(plan_of(*group_of(100)), members=left)
+
+    assert [path for message in header for path in paths_of(message)] == [
+        f"m{n}" for n in range(0, 100, 2)
+    ]
+    assert {message.task for message in header} == {RUN_STEPS, RUN_STEP} - (
+        set() if len(paths_of(header[-1])) == 1 else {RUN_STEP}
+    )
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 2.5])
+def test_a_delay_is_that_of_every_message_that_is_sent_singly(delay_s: float) -> None:
+    header = header_of(plan_of(*group_of(20)), singly=True, delay_s=delay_s)
+
+    delays = {message.options.get("countdown", 0.0) for message in header}
+    assert delays == {delay_s}
+
+
+def test_a_delayed_chain_waits_with_its_first_message() -> None:
+    sent = compiled(chain_of(3), 1, members={"s1"}, singly=True, delay_s=2.0)
+
+    first, *rest = links_of(sent)
+    assert first.options["countdown"] == 2.0
+    assert [link.options.get("countdown") for link in rest] == [None] * len(rest)
+
+
+def test_batches_make_a_group_lighter_and_grow_linearly() -> None:
+    def weight(size: int, **manner: Any) -> int:
+        sent = compiled(plan_of(*group_of(size)), **manner)
+        body = len(json.dumps(sent.body))
+        return sum(len(json.dumps(member)) + body for member in sent.tasks)
+
+    assert 1.9 < weight(2000) / weight(1000) < 2.2
+    assert weight(1000) < weight(1000, singly=True) / 10
 
 
 # --- how much it weighs ------------------------------------------------------------
