@@ -10,16 +10,19 @@ from celery.signals import (
     worker_init,
     worker_process_init,
     worker_process_shutdown,
+    worker_shutdown,
     worker_shutting_down,
 )
 from kombu import Queue
 
+from config import broker
 from executions.signatures import CONTROL_QUEUE, QUEUES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 TWELVE_HOURS = 12 * 3600
 
+broker.register()
 app = Celery("core")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
@@ -91,11 +94,23 @@ def _join_as_child(**_: Any) -> None:
 
 @worker_init.connect
 def _join_as_whole(sender: Any, **_: Any) -> None:
-    """Make a process that serves with threads one worker."""
+    """Make a process that serves with threads one worker; its threads commit as one."""
+    from django.conf import settings
+
+    from executions import committer
     from executions.worker.leases import join_fleet
 
     if "prefork" not in sender.pool_cls.__module__:
+        if settings.DB_POOL_SIZE:
+            committer.start()
         join_fleet(_queues(), slots=sender.concurrency)
+
+
+@worker_shutdown.connect
+def _end_committer(**_: Any) -> None:
+    from executions import committer
+
+    committer.stop()
 
 
 @worker_process_shutdown.connect

@@ -19,6 +19,7 @@ from typing import Any, LiteralString
 import psycopg
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.types.json import Jsonb
 
 UNREACHABLE = (OperationalError, InterfaceError)
@@ -34,7 +35,7 @@ def fetch(sql: LiteralString, params: Mapping[str, Any]) -> list[tuple[Any, ...]
     with borrowed_connection(), connection.wrap_database_errors:
         connection.ensure_connection()
         raw = connection.connection
-        with psycopg.Cursor(raw) as cursor, _awaited(raw):
+        with psycopg.Cursor(raw) as cursor, awaited(raw):
             cursor.execute(sql, params)
             return cursor.fetchall()
 
@@ -43,7 +44,7 @@ _in_flight: dict[int, tuple[float, psycopg.Connection[Any]]] = {}  # by thread
 
 
 @contextmanager
-def _awaited(raw: psycopg.Connection[Any]) -> Iterator[None]:
+def awaited(raw: psycopg.Connection[Any]) -> Iterator[None]:
     """Keep in mind since when this thread waits for an answer."""
     _in_flight[get_ident()] = (monotonic(), raw)
     try:
@@ -66,6 +67,16 @@ def cut_unanswered(*, older_than_s: float) -> None:
                 duplicate = socket.socket(fileno=os.dup(raw.fileno()))
                 duplicate.shutdown(socket.SHUT_RDWR)
                 duplicate.close()
+
+
+def connection_apart(*, lock_timeout_ms: int) -> BaseDatabaseWrapper:
+    """Make a connection that belongs to no pool; the caller closes it."""
+    apart = connection.copy()
+    options = apart.settings_dict["OPTIONS"]
+    options.pop("pool", None)
+    limit = f"-c lock_timeout={lock_timeout_ms}"
+    options["options"] = f"{options.get('options', '')} {limit}"
+    return apart
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 from core_orchestration.definition import Block
-from executions.database import decoded, fetch
+from executions.committer import fetch, share
+from executions.database import decoded
 from executions.identity import step_run_id
 from executions.lifecycle import Outcome
 from executions.plan import Needs, Plan, PlannedStep
@@ -101,6 +102,7 @@ FROM executions_execution e WHERE e.id = %(execution)s
 """
 _READ_NAMED = _READ.format(which="s.id = ANY(%(ids)s)")
 _READ_ALL = _READ.format(which="s.execution_id = e.id")
+share("reading", _READ_NAMED, _READ_ALL)
 
 
 def read(execution_id: UUID, paths: Iterable[str]) -> Situation | None:

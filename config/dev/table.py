@@ -11,6 +11,7 @@ from config.dev.layout import ROOT, Data
 from config.dev.process import Spec
 
 POOL_SIZE_WEB, POOL_SIZE_IO = "8", "10"
+IO_SLOTS = "1000"
 QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 
 
@@ -59,7 +60,8 @@ class Application:
         return self._worker(f"cpu-{number}", *pool)
 
     def _io_worker(self, number: int) -> Spec:
-        pool = ("-P", "threads", "-c", "500", "-Q", "io.recovery,io")
+        slots = self.env.get("CORE_IO_SLOTS", IO_SLOTS)
+        pool = ("-P", "threads", "-c", slots, "-Q", "io.recovery,io")
         return self._worker(f"io-{number}", *pool, pool_size=POOL_SIZE_IO)
 
     def _worker(self, name: str, *pool: str, pool_size: str = "") -> Spec:

@@ -9,7 +9,8 @@ from time import monotonic
 from typing import Any, Literal, LiteralString
 from uuid import UUID
 
-from executions.database import fetch, json_or_null
+from executions.committer import fetch, share
+from executions.database import json_or_null
 from executions.lifecycle.locking import lock_execution
 
 
@@ -202,6 +203,8 @@ _CLAIMS: Mapping[tuple[bool, bool], LiteralString] = {
     (True, True): _claim_sql(_WAIT, RUNNING),
     (True, False): _claim_sql(_WAIT, NOT_RUNNING),
 }
+share("relaxed", _CLAIMS[False, True], _CLAIMS[False, False])
+share("durable", _CLAIMS[True, True], _CLAIMS[True, False])
 
 
 def claim(run: NewRun, *, execution_started: bool) -> Claim | None:
@@ -266,6 +269,7 @@ told AS (
   SELECT %(execution)s, 'step.skipped', %(path)s, NULL FROM skipped)
 SELECT id FROM skipped
 """
+share("relaxed", _SKIP)
 
 
 def skip(run: NewRun) -> bool:

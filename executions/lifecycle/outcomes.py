@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
 
-from executions.database import fetch, json_or_null, one_transaction
+from executions.committer import fetch, share
+from executions.database import json_or_null, one_transaction
 from executions.lifecycle.claims import CLAIMED, FIRST_CLAIM, ONE_RUN, Claim, NewRun
 from executions.lifecycle.locking import lock_execution
 from executions.states import StepStatus
@@ -145,6 +146,8 @@ told AS (
   SELECT id, 'execution.failed', NULL, %(reason)s::jsonb FROM ended)
 SELECT id FROM done
 """
+
+share("durable", _SETTLE_INSIDE, _SETTLE_AND_CLAIM, _SETTLE_AND_COMPLETE)
 
 
 def settle(
