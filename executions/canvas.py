@@ -10,10 +10,10 @@ group travel many to a message; a worker that finds them long sends them singly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from celery import chord
 from celery.canvas import Signature
@@ -27,8 +27,8 @@ WINDOW = 25
 BATCH = 25  # members that travel in one message, at most
 SPREAD = 8  # messages that a group makes before any of them carries two members
 BUNDLE = 100  # members that cannot share a message, and are sent on by a worker
-_SHORTEST_MS = 1_000  # a tighter limit would be felt by who comes last in a batch
 
+T = TypeVar("T")
 PoolOf = Callable[[PlannedStep], str]
 
 
@@ -62,6 +62,27 @@ def from_block(
     compiler = _Compiler(plan=plan, address=address, pool_of=pool_of, manner=manner)
     block = plan.blocks[index]
     return compiler.group(block) if block.is_group else compiler.window(block)
+
+
+def together(
+    plan: Plan, addresses: Sequence[Address], pool_of: PoolOf
+) -> list[Signature[Any]]:
+    """
+    Compile what starts executions of one version, many to a message.
+
+    Empty when there are few of them, or they begin with what does not travel so.
+    """
+    first = plan.blocks[0]
+    step = plan.of_block(first)[0]
+    size = min(BATCH, len(addresses) // SPREAD)
+    pool = pool_of(step)
+    if first.is_group or size < 2 or pool != "cpu" or not step.is_batchable:
+        return []
+    queue, timeout_ms = signatures.queue_of(pool), step.step.timeout_ms
+    return [
+        signatures.run_together(some, step.path, queue=queue, timeout_ms=timeout_ms)
+        for some in sliced(addresses, size)
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,10 +119,10 @@ class _Compiler:
             return
         for together, neighbours in groupby(steps, key=self._is_batchable):
             yield from map(
-                self._batch, _sliced(list(neighbours), size if together else 1)
+                self._batch, sliced(list(neighbours), size if together else 1)
             )
 
-    def _batch(self, steps: list[PlannedStep]) -> Signature[Any]:
+    def _batch(self, steps: Sequence[PlannedStep]) -> Signature[Any]:
         if len(steps) == 1:
             return self._message(steps[0])
         return signatures.run_steps(
@@ -111,17 +132,12 @@ class _Compiler:
             timeout_ms=max(step.step.timeout_ms for step in steps),
         )
 
-    def _bundle(self, steps: list[PlannedStep]) -> Signature[Any]:
+    def _bundle(self, steps: Sequence[PlannedStep]) -> Signature[Any]:
         return signatures.bundle(self.address, [step.path for step in steps])
 
     def _is_batchable(self, planned: PlannedStep) -> bool:
         """Tell whether a step may stand behind others until these prove to be long."""
-        step = planned.step
-        return (
-            self.pool_of(planned) == "cpu"
-            and not step.at_most_once
-            and step.timeout_ms >= _SHORTEST_MS
-        )
+        return self.pool_of(planned) == "cpu" and planned.is_batchable
 
     def _message(self, planned: PlannedStep) -> Signature[Any]:
         recovery = self.manner.recovery
@@ -150,6 +166,6 @@ def _chained(links: list[Signature[Any]]) -> Signature[Any]:
     return first
 
 
-def _sliced(steps: list[PlannedStep], size: int) -> Iterator[list[PlannedStep]]:
-    for start in range(0, len(steps), size):
-        yield steps[start : start + size]
+def sliced(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

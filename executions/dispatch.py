@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 from uuid import UUID
 
+from celery.canvas import Signature
 from django.db import connection, transaction
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
@@ -54,16 +56,37 @@ def send_all(
     for address, _ in executions:
         expect(plan, block, UUID(address.execution), delay_s=manner.delay_s)
 
+    def messages() -> Iterator[Signature[Any]]:
+        for address, pins in executions:
+            pool = partial(pool_of, pins=pins)
+            yield canvas.from_block(plan, block, address, pool, manner)
+
+    _publish(messages(), of=executions[0][0].execution)
+
+
+def start_all(
+    plan: Plan, addresses: Sequence[Address], *, pins: Mapping[str, str]
+) -> None:
+    """Send the beginnings of executions of one plan that have the same pins."""
+    messages = canvas.together(plan, addresses, partial(pool_of, pins=pins))
+    if not messages:
+        send_all(plan, 0, [(address, pins) for address in addresses])
+        return
+    for address in addresses:
+        expect(plan, 0, UUID(address.execution))
+    _publish(messages, of=addresses[0].execution)
+
+
+def _publish(messages: Iterable[Signature[Any]], *, of: str) -> None:
     def publish() -> None:
         failpoints.reach("in_dispatch")
         try:
-            for address, pins in executions:
-                pool = partial(pool_of, pins=pins)
-                # No producer is held around this: a chord takes one itself, and ten
-                # threads with one each would wait for their second one for ever.
-                canvas.from_block(plan, block, address, pool, manner).apply_async()
+            # No producer is held around this: a chord takes one itself, and ten
+            # threads with one each would wait for their second one for ever.
+            for message in messages:
+                message.apply_async()
         except (BrokerError, RedisError, OSError) as error:
-            log.warning("Execution %s is sent later: %s", address.execution, error)
+            log.warning("Execution %s, or others with it, is sent later: %s", of, error)
 
     # Asking `on_commit` outside of a transaction would take a pooled connection and
     # keep it: with many threads the pool ran dry, and the heartbeat with it.

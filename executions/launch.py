@@ -258,11 +258,11 @@ def _send(execution: Execution, *, goes_on: bool) -> None:
 
 
 def _send_all(version: str, executions: Sequence[Execution]) -> None:
-    """Send the beginnings of executions of one version."""
-    addressed = [
-        (Address(execution=str(one.pk), version=version, epoch=1), one.role_pins)
-        for one in executions
+    """Send the beginnings of executions of one version, with the same pins."""
+    addresses = [
+        Address(execution=str(one.pk), version=version, epoch=1) for one in executions
     ]
-    dispatch.send_all(pinned.plan(version), 0, addressed)
+    plan, pins = pinned.plan(version), executions[0].role_pins
+    dispatch.start_all(plan, addresses, pins=pins)
     for execution in executions:
         announce(execution.pk)

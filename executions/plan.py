@@ -16,6 +16,8 @@ from core_orchestration.definition import Block, Definition, Step
 from core_orchestration.language import Condition, Reference, Template
 from roles.references import reference
 
+_SHORTEST_MS = 1_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
@@ -40,6 +42,16 @@ class PlannedStep:
     role: str  # how the execution's pins name the step's role
     before: Needs  # to decide whether it runs, and on what
     after: Needs  # to render its output mapping
+
+    @property
+    def is_batchable(self) -> bool:
+        """
+        Tell whether the step may be claimed before its turn comes.
+
+        A tight time limit would be felt, and whoever may run but once must not be
+        taken for begun.
+        """
+        return not self.step.at_most_once and self.step.timeout_ms >= _SHORTEST_MS
 
 
 @dataclass(frozen=True, kw_only=True)

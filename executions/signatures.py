@@ -16,6 +16,7 @@ from celery.canvas import Signature
 
 RUN_STEP = "executions.run_step"
 RUN_STEPS = "executions.run_steps"
+RUN_TOGETHER = "executions.run_together"
 BUNDLE = "executions.bundle"
 ADVANCE = "executions.advance"
 JOIN = "executions.join"
@@ -73,6 +74,25 @@ def run_steps(
     return signature(
         RUN_STEPS,
         kwargs=address.kwargs(paths=list(paths)),
+        immutable=True,
+        queue=queue,
+        time_limit=timeout_ms / 1000 + HARD_LIMIT_GRACE_S,
+    )
+
+
+def run_together(
+    addresses: Sequence[Address], path: str, *, queue: str, timeout_ms: int
+) -> Signature[Any]:
+    """Have a worker walk with executions of one version and epoch, from one step on."""
+    first = addresses[0]
+    return signature(
+        RUN_TOGETHER,
+        kwargs={
+            "executions": [address.execution for address in addresses],
+            "version": first.version,
+            "epoch": first.epoch,
+            "path": path,
+        },
         immutable=True,
         queue=queue,
         time_limit=timeout_ms / 1000 + HARD_LIMIT_GRACE_S,

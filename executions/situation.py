@@ -7,7 +7,7 @@ name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
 from uuid import UUID
@@ -117,20 +117,50 @@ def read_all(execution_id: UUID) -> Situation | None:
 
 
 def _read(sql: LiteralString, params: Mapping[str, Any]) -> Situation | None:
-    for status, cancelling, epoch, cursor, pins, given, rows in fetch(sql, params):
-        return Situation(
-            status=status,
-            cancelling=cancelling,
-            epoch=epoch,
-            cursor=cursor,
-            role_pins=decoded(pins),
-            input=decoded(given),
-            rows={
-                path: Row(StepStatus(state), output, exports, error)
-                for path, state, output, exports, error in decoded(rows) or ()
-            },
-        )
+    for row in fetch(sql, params):
+        return _situation(*row)
     return None
+
+
+def _situation(
+    status: str,
+    cancelling: bool,
+    epoch: int,
+    cursor: int,
+    pins: Any,
+    given: Any,
+    rows: Any,
+) -> Situation:
+    return Situation(
+        status=status,
+        cancelling=cancelling,
+        epoch=epoch,
+        cursor=cursor,
+        role_pins=decoded(pins),
+        input=decoded(given),
+        rows={
+            path: Row(StepStatus(state), output, exports, error)
+            for path, state, output, exports, error in decoded(rows) or ()
+        },
+    )
+
+
+_READ_EACH: LiteralString = """
+SELECT e.id, e.status, e.cancel_request IS NOT NULL, e.epoch, e.cursor, e.role_pins,
+  e.input,
+  (SELECT json_agg(json_build_array(s.path, s.status, s.output, s.exports, s.error))
+   FROM executions_steprun s WHERE s.execution_id = e.id AND s.path = ANY(%(paths)s))
+FROM executions_execution e WHERE e.id = ANY(%(executions)s)
+"""
+
+
+def read_each(
+    executions: Sequence[UUID], plan: Plan, planned: PlannedStep
+) -> dict[UUID, Situation]:
+    """Read what deciding about one step of several executions takes."""
+    paths = sorted(_decisive(plan, planned))
+    rows = fetch(_READ_EACH, {"executions": list(executions), "paths": paths})
+    return {execution: _situation(*row) for execution, *row in rows}
 
 
 def read_before(
@@ -141,6 +171,10 @@ def read_before(
 
     That is themselves, what comes before them, and what their templates name.
     """
+    return read(execution_id, _decisive(plan, *steps))
+
+
+def _decisive(plan: Plan, *steps: PlannedStep) -> set[str]:
     paths = {
         path for step in steps for path in (step.path, *_readable(plan, step.before))
     }
@@ -148,7 +182,7 @@ def read_before(
     looks_back = any(step.before.previous_output for step in steps)
     if previous and (looks_back or not previous.is_group):
         paths |= {other.path for other in plan.of_block(previous)}
-    return read(execution_id, paths)
+    return paths
 
 
 def read_more(execution_id: UUID, plan: Plan, needs: Needs, known: Situation) -> None:

@@ -21,7 +21,7 @@ from executions import failpoints, passage, signatures
 from executions.database import UNREACHABLE
 from executions.passage import Here
 from executions.signatures import Address, pool_of_queue
-from executions.worker import batch
+from executions.worker import batch, convoy
 from executions.worker.beginning import ComeBack
 from executions.worker.leases import LeaseLost, this_worker
 from executions.worker.patience import insist
@@ -166,6 +166,21 @@ def run_steps(
     """Do members of a parallel group, one after the other while they are short."""
     address = Address(execution=execution, version=version, epoch=epoch)
     batch.work_off(address, paths)
+
+
+@shared_task(bind=True, base=StepTask, name=signatures.RUN_TOGETHER)
+def run_together(
+    self: StepTask,
+    /,
+    *,
+    executions: list[str],
+    version: str,
+    epoch: int,
+    path: str,
+    **_: Any,
+) -> None:
+    """Walk with executions of one version abreast while their steps are short."""
+    convoy.walk_together(version, epoch, executions, path)
 
 
 @shared_task(bind=True, base=StepTask, name=signatures.BUNDLE)

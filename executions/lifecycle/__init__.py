@@ -8,14 +8,7 @@ any step run's, so that they never wait for each other in a circle.
 
 from __future__ import annotations
 
-from executions.lifecycle.batches import (
-    Finished,
-    claim_many,
-    claims_of,
-    put_back,
-    settle_many,
-    tell_begun,
-)
+from executions.lifecycle.batches import claim_many, claims_of, put_back, tell_begun
 from executions.lifecycle.claims import Claim, NewRun, attended, claim, claim_of, skip
 from executions.lifecycle.endings import (
     complete,
@@ -62,6 +55,12 @@ from executions.lifecycle.requests import (
     revive,
     stir,
 )
+from executions.lifecycle.settlements import (
+    Finished,
+    settle_and_claim_many,
+    settle_and_complete_many,
+    settle_many,
+)
 
 __all__ = [
     "Claim",
@@ -102,7 +101,9 @@ __all__ = [
     "schedule_retry",
     "settle",
     "settle_and_claim",
+    "settle_and_claim_many",
     "settle_and_complete",
+    "settle_and_complete_many",
     "settle_and_fail",
     "settle_many",
     "skip",

@@ -1,71 +1,69 @@
 """
-Many members of one parallel group in one statement: claimed, settled, put back.
+Steps of one batch begun in one statement, and given back if their turn does not come.
 
-A batch claims only steps that nobody has begun before, and tells of their beginnings
-when they are over or when they turn out to be long: an event says what happened, not
-what was intended.
+A batch holds members of one parallel group, or steps of several executions. Its claims
+are of steps that nobody has begun before, and their beginnings are told when they are
+over or turn out to be long: an event says what happened, not what was intended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, LiteralString
 from uuid import UUID
 
 from executions.database import fetch, json_or_null
 from executions.lifecycle.claims import (
-    BEGUN,
     CLAIMED,
     FIRST_CLAIM,
     NO_WAIT,
     NOT_RUNNING,
     RUNNING,
-    STARTING,
     Claim,
     NewRun,
 )
-from executions.lifecycle.outcomes import Outcome
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
-    """How a claimed step ended, and how many seconds ago it began and ended."""
-
-    claim: Claim
-    outcome: Outcome
-    began_ago: float
-    ended_ago: float
-
-
-_MANY_RUNS: LiteralString = """
-  unnest(%(ids)s::uuid[], %(ordinals)s::int[], %(paths)s::text[], %(keys)s::text[],
-    %(roles)s::text[], %(workers)s::uuid[], %(inputs)s::jsonb[],
-    %(timeouts_ms)s::bigint[], %(total_timeouts_ms)s::bigint[])
-  AS new(id, ordinal, path, key, role, worker, input, timeout_ms, total_timeout_ms)
+# The runs `new`, and the execution that each belongs to.
+MANY_RUNS: LiteralString = """
+  unnest(%(new_executions)s::uuid[], %(new_epochs)s::int[], %(new_ids)s::uuid[],
+    %(new_ordinals)s::int[], %(new_paths)s::text[], %(new_keys)s::text[],
+    %(new_roles)s::text[], %(new_workers)s::uuid[], %(new_inputs)s::jsonb[],
+    %(new_timeouts_ms)s::bigint[], %(new_total_timeouts_ms)s::bigint[])
+  AS new(execution, epoch, id, ordinal, path, key, role, worker, input, timeout_ms,
+    total_timeout_ms)
 """
+# Locks are taken in the order of the executions, by everyone who takes several.
 _CLAIM_MANY: LiteralString = """
 WITH pace AS MATERIALIZED ({pace}),
-{starting},
+e AS MATERIALIZED (
+  SELECT x.id, x.status, x.deadline_at
+  FROM pace, executions_execution x
+  JOIN (SELECT DISTINCT new.execution, new.epoch FROM {runs}) AS asked
+    ON asked.execution = x.id AND asked.epoch = x.epoch
+  WHERE x.status IN ('pending', 'running', 'waiting') AND x.cancel_request IS NULL
+  ORDER BY x.id {lock} OF x),
+started AS (
+  UPDATE executions_execution x
+  SET status = 'running', started_at = coalesce(x.started_at, clock_timestamp())
+  FROM e WHERE x.id = e.id AND e.status <> 'running'
+  RETURNING x.id, e.status AS was),
 s AS (
-  INSERT INTO executions_steprun AS s {first} FROM e, {runs}
+  INSERT INTO executions_steprun AS s {first}
+  FROM e JOIN {runs} ON new.execution = e.id
   ORDER BY new.id
   ON CONFLICT (id) DO NOTHING
-  RETURNING s.id, s.attempt, s.crashes, s.spent, s.fence, s.attempt_deadline,
-    s.deadline_at),
-told AS (INSERT INTO executions_event (execution_id, type, path, data) {begun})
-SELECT s.id, {claimed} FROM s, e
+  RETURNING s.id, s.execution_id, s.attempt, s.crashes, s.spent, s.fence,
+    s.attempt_deadline, s.deadline_at),
+told AS (
+  INSERT INTO executions_event (execution_id, type)
+  SELECT started.id, 'execution.started' FROM started WHERE started.was = 'pending')
+SELECT s.id, {claimed} FROM s JOIN e ON e.id = s.execution_id
 """
 
 
 def _claim_many_sql(lock: LiteralString) -> LiteralString:
     return _CLAIM_MANY.format(
-        pace=NO_WAIT,
-        starting=STARTING.format(lock=lock),
-        first=FIRST_CLAIM,
-        runs=_MANY_RUNS,
-        begun=BEGUN,
-        claimed=CLAIMED,
+        pace=NO_WAIT, lock=lock, first=FIRST_CLAIM, runs=MANY_RUNS, claimed=CLAIMED
     )
 
 
@@ -73,27 +71,42 @@ _CLAIM_MANY_STARTING = _claim_many_sql(NOT_RUNNING)
 _CLAIM_MANY_RUNNING = _claim_many_sql(RUNNING)
 
 
-def claim_many(runs: Sequence[NewRun], *, execution_started: bool) -> list[Claim]:
+def claim_many(runs: Sequence[NewRun], *, started: bool) -> list[Claim]:
     """
-    Make steps of one execution this worker's own, those that nobody ever began.
+    Make steps this worker's own, those that nobody ever began.
 
     The guard is that of a single claim; each run that it refuses is left out.
+    `started` says that the executions run already.
     """
-    sql = _CLAIM_MANY_RUNNING if execution_started else _CLAIM_MANY_STARTING
-    params = {
-        "execution": runs[0].execution_id,
-        "epoch": runs[0].epoch,
-        "ids": [run.id for run in runs],
-        "ordinals": [run.ordinal for run in runs],
-        "paths": [run.path for run in runs],
-        "keys": [run.key for run in runs],
-        "roles": [run.role_name for run in runs],
-        "workers": [run.worker for run in runs],
-        "inputs": [json_or_null(run.input) for run in runs],
-        "timeouts_ms": [run.timeout_ms for run in runs],
-        "total_timeouts_ms": [run.total_timeout_ms for run in runs],
+    sql = _CLAIM_MANY_RUNNING if started else _CLAIM_MANY_STARTING
+    return claims(runs, fetch(sql, params_of(runs)))
+
+
+def executions_of(runs: Iterable[NewRun]) -> dict[str, Any]:
+    return {"executions": sorted({run.execution_id for run in runs})}
+
+
+def params_of(runs: Sequence[NewRun]) -> dict[str, Any]:
+    """Spell the runs as `MANY_RUNS` reads them."""
+    return {
+        "new_executions": [run.execution_id for run in runs],
+        "new_epochs": [run.epoch for run in runs],
+        "new_ids": [run.id for run in runs],
+        "new_ordinals": [run.ordinal for run in runs],
+        "new_paths": [run.path for run in runs],
+        "new_keys": [run.key for run in runs],
+        "new_roles": [run.role_name for run in runs],
+        "new_workers": [run.worker for run in runs],
+        "new_inputs": [json_or_null(run.input) for run in runs],
+        "new_timeouts_ms": [run.timeout_ms for run in runs],
+        "new_total_timeouts_ms": [run.total_timeout_ms for run in runs],
     }
-    return _claims(runs, fetch(sql, params))
+
+
+def claims(runs: Sequence[NewRun], rows: Iterable[tuple[Any, ...]]) -> list[Claim]:
+    """Pair rows with their runs, in the order of the runs."""
+    claimed: Mapping[UUID, tuple[Any, ...]] = {row[0]: row[1:] for row in rows}
+    return [Claim.of(run, claimed[run.id]) for run in runs if run.id in claimed]
 
 
 _CLAIMS_OF: LiteralString = f"""
@@ -106,61 +119,7 @@ WHERE s.id = ANY(%(ids)s) AND s.status = 'running' AND s.worker = %(worker)s
 def claims_of(runs: Sequence[NewRun]) -> list[Claim]:
     """Return the claims that this worker holds, after a reply that was lost."""
     params = {"ids": [run.id for run in runs], "worker": runs[0].worker}
-    return _claims(runs, fetch(_CLAIMS_OF, params))
-
-
-def _claims(runs: Sequence[NewRun], rows: Iterable[tuple[Any, ...]]) -> list[Claim]:
-    """Pair rows with their runs, in the order of the runs."""
-    claimed = {row[0]: row[1:] for row in rows}
-    return [Claim.of(run, claimed[run.id]) for run in runs if run.id in claimed]
-
-
-# Locks the execution first, as every transition does. One clock for all, read before
-# the lock is waited for: the steps keep their order, and their distance from now.
-_SETTLE_MANY: LiteralString = """
-WITH locked AS MATERIALIZED (
-  SELECT x.id FROM executions_execution x WHERE x.id = %(execution)s FOR SHARE OF x),
-held AS MATERIALIZED (SELECT count(*) FROM locked),
-done AS (
-  UPDATE executions_steprun s SET
-    status = ended.status, output = ended.output, exports = ended.exports,
-    error = ended.error, usage = ended.usage,
-    started_at = statement_timestamp() - ended.began_ago * interval '1 second',
-    finished_at = statement_timestamp() - ended.ended_ago * interval '1 second',
-    attempt_deadline = NULL
-  FROM held, unnest(%(ids)s::uuid[], %(fences)s::int[], %(statuses)s::text[],
-      %(outputs)s::jsonb[], %(exports)s::jsonb[], %(errors)s::jsonb[],
-      %(usages)s::jsonb[], %(began_ago)s::float8[], %(ended_ago)s::float8[])
-    AS ended(id, fence, status, output, exports, error, usage, began_ago, ended_ago)
-  WHERE s.id = ended.id AND s.fence = ended.fence AND s.status = 'running'
-  RETURNING s.id, s.path, s.status, s.error, s.attempt, s.started_at,
-    s.finished_at),
-told AS (
-  INSERT INTO executions_event (execution_id, type, path, data, created_at)
-  SELECT %(execution)s, told.type, done.path, told.data, told.at
-  FROM done CROSS JOIN LATERAL (VALUES
-    ('step.started', jsonb_build_object('attempt', done.attempt), done.started_at),
-    ('step.' || done.status, done.error, done.finished_at)) AS told(type, data, at)
-  ORDER BY told.at)
-SELECT id FROM done
-"""
-
-
-def settle_many(finished: Sequence[Finished]) -> set[UUID]:
-    """Record that steps of one batch began and how they ended; tell for which."""
-    params = {
-        "execution": finished[0].claim.run.execution_id,
-        "ids": [each.claim.run.id for each in finished],
-        "fences": [each.claim.fence for each in finished],
-        "statuses": [each.outcome.status.value for each in finished],
-        "outputs": [json_or_null(each.outcome.output) for each in finished],
-        "exports": [json_or_null(each.outcome.exports) for each in finished],
-        "errors": [json_or_null(each.outcome.error) for each in finished],
-        "usages": [json_or_null(each.outcome.usage) for each in finished],
-        "began_ago": [each.began_ago for each in finished],
-        "ended_ago": [each.ended_ago for each in finished],
-    }
-    return {row[0] for row in fetch(_SETTLE_MANY, params)}
+    return claims(runs, fetch(_CLAIMS_OF, params))
 
 
 _BEGIN: LiteralString = """
@@ -183,10 +142,16 @@ def tell_begun(claim: Claim, *, began_ago: float) -> bool:
     return bool(fetch(_BEGIN, params))
 
 
-_PUT_BACK: LiteralString = """
-WITH locked AS MATERIALIZED (
-  SELECT x.id FROM executions_execution x WHERE x.id = %(execution)s FOR SHARE OF x),
+# The executions come first, as in every transition.
+HELD: LiteralString = """
+locked AS MATERIALIZED (
+  SELECT x.id, x.epoch, x.status, x.cancel_request, x.deadline_at
+  FROM executions_execution x WHERE x.id = ANY(%(executions)s)
+  ORDER BY x.id {lock} OF x),
 held AS MATERIALIZED (SELECT count(*) FROM locked)
+"""
+_PUT_BACK: LiteralString = f"""
+WITH {HELD.format(lock=RUNNING)}
 UPDATE executions_steprun s SET
   status = 'pending', attempt = 0, fence = s.fence + 1, worker = NULL,
   started_at = NULL, deadline_at = NULL, attempt_deadline = NULL
@@ -196,11 +161,11 @@ RETURNING s.id
 """
 
 
-def put_back(claims: Sequence[Claim]) -> set[UUID]:
-    """Give steps of a batch back that were claimed and never begun; tell which."""
+def put_back(kept: Sequence[Claim]) -> set[UUID]:
+    """Give steps of a batch back that were claimed and never begun; say which."""
     params = {
-        "execution": claims[0].run.execution_id,
-        "ids": [claim.run.id for claim in claims],
-        "fences": [claim.fence for claim in claims],
+        **executions_of(claim.run for claim in kept),
+        "ids": [claim.run.id for claim in kept],
+        "fences": [claim.fence for claim in kept],
     }
     return {row[0] for row in fetch(_PUT_BACK, params)}

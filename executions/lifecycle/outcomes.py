@@ -43,7 +43,7 @@ UNBEGUN: LiteralString = """
 
 # While an execution is being cancelled its steps are recorded and it goes nowhere; one
 # that is paused goes nowhere either, but a failure ends it.
-_GOES_ON: LiteralString = "x.status = 'running' AND x.cancel_request IS NULL"
+GOES_ON: LiteralString = "x.status = 'running' AND x.cancel_request IS NULL"
 _MAY_FAIL: LiteralString = (
     "x.status IN ('pending', 'running', 'waiting', 'paused')"
     " AND x.cancel_request IS NULL"
@@ -96,7 +96,7 @@ _SETTLE_OUTSIDE = _SETTLE.format(
 )
 
 _SETTLE_AND_CLAIM: LiteralString = f"""
-WITH {_LOCKED.format(guard=_GOES_ON + " AND x.epoch = %(epoch)s", lock="FOR SHARE")}
+WITH {_LOCKED.format(guard=GOES_ON + " AND x.epoch = %(epoch)s", lock="FOR SHARE")}
 {_DONE.format(held="FROM held", more="")},
 s AS (
   INSERT INTO executions_steprun AS s {FIRST_CLAIM}
@@ -113,7 +113,7 @@ SELECT {CLAIMED} FROM done LEFT JOIN (s CROSS JOIN e) ON true
 """
 
 _SETTLE_AND_COMPLETE: LiteralString = f"""
-WITH {_LOCKED.format(guard=_GOES_ON, lock="FOR NO KEY UPDATE")}
+WITH {_LOCKED.format(guard=GOES_ON, lock="FOR NO KEY UPDATE")}
 {_DONE.format(held="FROM held", more="")},
 ended AS (
   UPDATE executions_execution x

@@ -31,11 +31,9 @@ from executions.worker.leases import this_worker
 from executions.worker.patience import insist, insist_and_tell
 from executions.worker.perform import Ended
 from executions.worker.prepare import prepare
-from executions.worker.relief import this_relief
+from executions.worker.relief import is_too_long, this_relief
 
 log = logging.getLogger(__name__)
-
-PATIENCE_S = 0.03  # how long members may stand behind others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +69,10 @@ class Batch:
     def is_late(self) -> bool:
         """Tell whether what waits, or is done, has waited long enough."""
         open_work = self.waiting or self._done or (self._at and not self._told)
-        return bool(open_work) and monotonic() - self.started > PATIENCE_S
+        step_began = self._began if self._at else None
+        return bool(open_work) and is_too_long(
+            step_began=step_began, began=self.started
+        )
 
     def claim(self, members: Sequence[PlannedStep]) -> None:
         """Claim the members that are new; one with a history goes its own way."""
@@ -81,7 +82,7 @@ class Batch:
             self._send_singly(left)
         runs = [run for run in ready if run]
         if runs:
-            claims = _claim(runs, execution_started=self.known.status == "running")
+            claims = _claim(runs, started=self.known.status == "running")
             steps = self.plan.by_path
             self.waiting.extend((steps[each.run.path], each) for each in claims)
         self.started = monotonic()
@@ -221,9 +222,9 @@ class Batch:
         dispatch.send(self.plan, block, self.address, pins=pins, manner=manner)
 
 
-def _claim(runs: Sequence[NewRun], *, execution_started: bool) -> list[Claim]:
+def _claim(runs: Sequence[NewRun], *, started: bool) -> list[Claim]:
     claims, repeated = insist_and_tell(
-        lambda: lifecycle.claim_many(runs, execution_started=execution_started)
+        lambda: lifecycle.claim_many(runs, started=started)
     )
     if not repeated:
         return claims

@@ -12,11 +12,22 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from time import monotonic
 from typing import Protocol
 
 log = logging.getLogger(__name__)
 
+PATIENCE_S = 0.03  # how long one step may keep others waiting
+_STEPS = 4  # how many times as long all of them together may
 _LOOK_EVERY_S = 0.01
+
+
+def is_too_long(*, step_began: float | None, began: float) -> bool:
+    """Tell whether others have waited long enough for a step, or for all of them."""
+    now = monotonic()
+    if step_began is not None and now - step_began > PATIENCE_S:
+        return True
+    return now - began > _STEPS * PATIENCE_S
 
 
 class Relievable(Protocol):

@@ -10,6 +10,7 @@ carries, or when its time is used up; the canvas goes on from there.
 from __future__ import annotations
 
 import logging
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from time import monotonic
 from uuid import UUID
@@ -26,15 +27,22 @@ from executions import (
 )
 from executions.announce import announce
 from executions.database import UNREACHABLE
-from executions.lifecycle import Claim
+from executions.lifecycle import Claim, Settled
 from executions.plan import Plan, PlannedStep
 from executions.signatures import Address
 from executions.situation import Situation
 from executions.worker import aftermath, beginning, perform
 from executions.worker.beginning import ComeBack, Standing
-from executions.worker.patience import insist, insist_and_tell
+from executions.worker.patience import insist
 from executions.worker.perform import Ended
 from executions.worker.prepare import prepare, role_of
+from executions.worker.transitions import (
+    Settle,
+    SettleAndClaim,
+    SettleAndComplete,
+    Tell,
+    Transition,
+)
 from roles.runners import runner_for
 
 log = logging.getLogger(__name__)
@@ -50,6 +58,9 @@ class Passage:
 
 
 NOWHERE = Passage()
+# Where a step leads: to an end, to a claimed step, or to one that is still to begin.
+Reached = Passage | Claim | None
+Steps = Generator[Transition, Settled, Passage]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,6 +73,8 @@ class Walk:
     at: PlannedStep
     longest_ms: int  # the time limit that the message was sent with
     started: float = field(default_factory=monotonic)
+    warm_s: float = field(default_factory=lambda: WARM_S)
+    in_company: bool = False  # others wait for each of its steps
 
     @classmethod
     def of(cls, address: Address, *, path: str, pool: str) -> Walk:
@@ -108,30 +121,62 @@ class Walk:
         return reached
 
     def _go(self) -> Passage:
-        reached: Passage | Claim | None = None
-        known = None
+        """Take each transition as it comes, alone."""
+        steps = self.steps()
+        answer: Settled | None = None
+        try:
+            while True:
+                transition = steps.send(answer) if answer else next(steps)
+                answer = self._taken_alone(steps, transition)
+        except StopIteration as end:
+            passage: Passage = end.value
+            return passage
+
+    def _taken_alone(self, steps: Steps, transition: Transition) -> Settled:
+        """Hand an error to the walk, which knows what is to become of its step."""
+        while True:
+            try:
+                return transition.alone()
+            except Exception as error:  # noqa: BLE001
+                transition = steps.throw(error)
+
+    def steps(
+        self, claim: Claim | None = None, known: Situation | None = None
+    ) -> Steps:
+        """
+        Walk, and yield each transition that is to be taken before going on.
+
+        With a claim, its step is the first one done, and `known` is what was read for
+        it.
+        """
+        reached: Passage | Claim | None = claim
         while not isinstance(reached, Passage):
             if reached is None or known is None:
                 known = situation.read_before(self.execution_id, self.plan, self.at)
-                reached = self._arrive(known)
+                reached = yield from self._arrive(known)
             else:
-                reached = self._work_safely(reached, known)
+                reached = yield from self._work_safely(reached, known)
         return reached
 
-    def _work_safely(self, claim: Claim, known: Situation) -> Passage | Claim | None:
+    def _work_safely(
+        self, claim: Claim, known: Situation
+    ) -> Generator[Transition, Settled, Reached]:
         """See that a claimed step ends, whatever goes wrong here."""
         planned = self.at
         try:
-            return self._work(claim, known)
+            return (yield from self._work(claim, known))
         except (ComeBack, *UNREACHABLE):
             raise
         except Exception as error:
             log.exception("Step %s could not be ended.", planned.path)
             ended = perform.broken(claim, planned, error)
+            yield Tell(claim=claim)
             insist(lambda: lifecycle.settle_and_fail(claim, ended.outcome))
             return NOWHERE
 
-    def _arrive(self, known: Situation | None) -> Passage | Claim | None:
+    def _arrive(
+        self, known: Situation | None
+    ) -> Generator[Transition, Settled, Reached]:
         """Begin the step at hand; None when the walk has moved on to the next."""
         if known is None or not known.is_current(self.address.epoch):
             if known and known.cancelling:
@@ -144,78 +189,71 @@ class Walk:
         if begun is Standing.NOT_ITS_TURN:
             return NOWHERE
         if begun is Standing.SETTLED:
-            return self._pass_by(known)
+            return (yield from self._pass_by(known))
         return begun
 
-    def _pass_by(self, known: Situation) -> Passage | None:
+    def _pass_by(
+        self, known: Situation
+    ) -> Generator[Transition, Settled, Passage | None]:
         """Go on past a step that is settled: skipped, or done by another message."""
         if self.at.block.is_group:
             return NOWHERE
         following = self.plan.next_block(self.at.block)
         if following is None:
-            return self._complete(None, None, known)
+            return (yield from self._complete(None, None, known))
         if not self._may_go_on(following, known):
             return Passage(block=following.index)
         self.at = self.plan.of_block(following)[0]
         return None
 
-    def _work(self, claim: Claim, known: Situation) -> Passage | Claim | None:
+    def _work(
+        self, claim: Claim, known: Situation
+    ) -> Generator[Transition, Settled, Reached]:
         """Do the claimed step, record its end, and begin the next one if it may be."""
         failpoints.reach("after_claim", self.at.path)
         ended = perform.work(claim, self.plan, self.at, known)
         if ended is not None:
             failpoints.reach("before_commit", self.at.path)
         if ended is None or not aftermath.leads_on(ended):
+            yield Tell(claim=claim)
             aftermath.conclude(claim, ended)
             return NOWHERE
         known.remember(self.at.path, ended.outcome)
         if self.at.block.is_group:
-            self._settle(claim, ended)
+            yield Settle(claim=claim, outcome=ended.outcome)
             failpoints.reach("before_part", self.at.path)
             return NOWHERE
         following = self.plan.next_block(self.at.block)
         if following is None:
-            return self._complete(claim, ended, known)
+            return (yield from self._complete(claim, ended, known))
         if not self._may_go_on(following, known):
-            recorded = self._settle(claim, ended)
+            settled = yield Settle(claim=claim, outcome=ended.outcome)
             failpoints.reach("after_commit", self.at.path)
-            return Passage(block=following.index) if recorded else NOWHERE
-        return self._go_on(claim, ended, following, known)
+            return Passage(block=following.index) if settled.recorded else NOWHERE
+        return (yield from self._go_on(claim, ended, following, known))
 
     def _go_on(
         self, claim: Claim, ended: Ended, following: Block, known: Situation
-    ) -> Passage | Claim | None:
+    ) -> Generator[Transition, Settled, Reached]:
         """Record the end and claim the next step; None leaves it to a plain claim."""
         self.at = coming = self.plan.of_block(following)[0]
         prepared = None
         if known.knows(coming.before):
             prepared = insist(lambda: prepare(self.address, self.plan, coming, known))
         if prepared is None or prepared.skip or prepared.refusal:
-            return None if self._settle(claim, ended) else NOWHERE
-        run = prepared.run
-        settled, repeated = insist_and_tell(
-            lambda: lifecycle.settle_and_claim(claim, ended.outcome, run)
+            settled = yield Settle(claim=claim, outcome=ended.outcome)
+            return None if settled.recorded else NOWHERE
+        settled = yield SettleAndClaim(
+            claim=claim, outcome=ended.outcome, following=prepared.run
         )
-        if settled.recorded:
-            return settled.next
-        if not (repeated and insist(lambda: lifecycle.is_recorded(claim))):
-            return NOWHERE
-        return insist(lambda: beginning.own_claim(run))
-
-    def _settle(self, claim: Claim, ended: Ended) -> bool:
-        """Record the end; False when the step was no longer this worker's own."""
-        recorded, repeated = insist_and_tell(
-            lambda: lifecycle.settle(claim, ended.outcome)
-        )
-        stands = recorded or (repeated and insist(lambda: lifecycle.is_recorded(claim)))
-        if not stands:
-            log.warning("Step %s was not ours to end any more.", claim.run.path)
-        return stands
+        return settled.next if settled.recorded else NOWHERE
 
     def _may_go_on(self, following: Block, known: Situation) -> bool:
-        if following.is_group or monotonic() - self.started > WARM_S:
+        if following.is_group or monotonic() - self.started > self.warm_s:
             return False
         coming = self.plan.of_block(following)[0]
+        if self.in_company and not coming.is_batchable:
+            return False
         role = role_of(coming, known)
         return (
             coming.step.timeout_ms <= self.longest_ms
@@ -224,20 +262,17 @@ class Walk:
 
     def _complete(
         self, claim: Claim | None, ended: Ended | None, known: Situation
-    ) -> Passage:
+    ) -> Generator[Transition, Settled, Passage]:
         """End the execution, together with its last step if that is at hand."""
         try:
             result = insist(lambda: output.render(self.execution_id, self.plan, known))
         except TemplateRenderError as error:
             if claim and ended:
-                insist(lambda: lifecycle.settle(claim, ended.outcome))
+                yield Settle(claim=claim, outcome=ended.outcome)
             output.refuse(self.execution_id, self.address.epoch, error)
             return NOWHERE
         if claim and ended:
-            if not insist(
-                lambda: lifecycle.settle_and_complete(claim, ended.outcome, result)
-            ):
-                log.warning("Step %s was not ours to end any more.", claim.run.path)
+            yield SettleAndComplete(claim=claim, outcome=ended.outcome, result=result)
         else:
             lifecycle.complete(
                 self.execution_id, epoch=self.address.epoch, output=result

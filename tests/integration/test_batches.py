@@ -22,7 +22,7 @@ from executions import (
     recovery,
     situation,
 )
-from executions.lifecycle import Finished, batches
+from executions.lifecycle import Finished, batches, settlements
 from executions.models import Event, Execution
 from executions.signatures import RUN_STEP, RUN_STEPS, Address
 from executions.worker import batch, patience, relief
@@ -75,14 +75,14 @@ NEVER = {"field": "context.input.absent", "operator": "exists"}
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let members stand behind others however long it takes; wait for no database."""
-    monkeypatch.setattr(batch, "PATIENCE_S", 600.0)
+    monkeypatch.setattr(relief, "PATIENCE_S", 600.0)
     monkeypatch.setattr(patience, "_EVERY_S", 0.01)
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch, patient: None) -> None:
     """Let nobody stand behind anybody."""
-    monkeypatch.setattr(batch, "PATIENCE_S", -1.0)
+    monkeypatch.setattr(relief, "PATIENCE_S", -1.0)
 
 
 class Parting:
@@ -997,7 +997,7 @@ def test_a_pause_lets_what_was_claimed_end_and_resuming_finishes_the_rest(
 ) -> None:
     def pause(execution: Execution) -> None:
         control.pause(execution.pk, by=None)
-        monkeypatch.setattr(batch, "PATIENCE_S", -1.0)
+        monkeypatch.setattr(relief, "PATIENCE_S", -1.0)
 
     execution, called = interrupted(register, pause)
 
@@ -1104,7 +1104,7 @@ def test_a_lease_that_is_lost_in_the_middle_stops_one_and_frees_the_others(
 def test_members_behind_a_long_one_are_done_by_others_while_it_runs(
     register: Register, broker: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "PATIENCE_S", 0.03)
+    monkeypatch.setattr(relief, "PATIENCE_S", 0.03)
     seen: dict[str, str] = {}
 
     def hold(given: Any) -> str:
@@ -1135,7 +1135,7 @@ def test_members_behind_a_long_one_are_done_by_others_while_it_runs(
 def test_the_long_member_is_told_of_while_it_runs(
     register: Register, broker: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "PATIENCE_S", 0.03)
+    monkeypatch.setattr(relief, "PATIENCE_S", 0.03)
 
     def hold(given: Any) -> None:
         until(lambda: "step.started m3" in told(execution), "the news of the last")
@@ -1169,7 +1169,7 @@ def test_a_long_member_that_fails_in_the_end_began_once(
     fields: dict[str, Any],
     status: str,
 ) -> None:
-    monkeypatch.setattr(batch, "PATIENCE_S", 0.03)
+    monkeypatch.setattr(relief, "PATIENCE_S", 0.03)
 
     def fail_late(given: Any) -> None:
         until(lambda: "step.started m1" in told(execution), "the news of it")
@@ -1223,7 +1223,7 @@ def test_what_is_handed_over_after_a_freeze_is_not_begun_here(
         for run in execution.step_runs.filter(status="running"):
             assert lifecycle.return_lost(run.pk, max_crashes=3, wake=False)
             finish(execution, run.path)
-        monkeypatch.setattr(batch, "PATIENCE_S", -1.0)
+        monkeypatch.setattr(relief, "PATIENCE_S", -1.0)
 
     execution, called = interrupted(register, freeze)
 
@@ -1404,26 +1404,23 @@ def test_the_relief_goes_on_after_a_batch_that_it_could_not_relieve(
 def test_two_batches_in_threads_are_both_relieved() -> None:
     first, second, third = Parting(), Parting(), Parting()
 
-    with this_relief().watching(first):
-        with this_relief().watching(second):
-            assert second.done.wait(PATIENCE_S)
-        first.done.clear()
+    with this_relief().watching(first), this_relief().watching(second):
+        assert second.done.wait(PATIENCE_S)
         assert first.done.wait(PATIENCE_S)
-        with this_relief().watching(third):
-            first.done.clear()
-            assert first.done.wait(PATIENCE_S)
+    with this_relief().watching(third):
+        assert third.done.wait(PATIENCE_S)
 
 
 def test_a_batch_that_is_over_is_looked_after_no_more() -> None:
-    over, parting = Parting(), Parting()
+    over, parting, last = Parting(), Parting(), Parting()
     with this_relief().watching(over):
         assert over.done.wait(PATIENCE_S)
 
     with this_relief().watching(parting):
         assert parting.done.wait(PATIENCE_S)  # it has looked at all once more
         over.done.clear()
-        parting.done.clear()
-        assert parting.done.wait(PATIENCE_S)
+        with this_relief().watching(last):
+            assert last.done.wait(PATIENCE_S)
 
     assert not over.done.is_set()
 
@@ -1472,7 +1469,7 @@ def outages(complaints: int = 3) -> Iterator[Callable[[], None]]:
 def test_a_relief_that_finds_no_database_hands_over_when_it_is_back(
     register: Register, broker: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "PATIENCE_S", 0.03)
+    monkeypatch.setattr(relief, "PATIENCE_S", 0.03)
     with outages() as begin:
 
         def hold(given: Any) -> None:
@@ -1623,7 +1620,7 @@ def test_outcomes_whose_reply_was_lost_are_recorded_once(
     monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
     execution = crowd(role())
-    lost = lose_reply(monkeypatch, batches, "'step.' || done.status", times=times)
+    lost = lose_reply(monkeypatch, settlements, "'step.' || done.status", times=times)
 
     do(execution)
 
@@ -1652,7 +1649,7 @@ def test_members_whose_putting_back_was_not_confirmed_are_sent_all_the_same(
 def test_a_beginning_whose_reply_was_lost_is_told_once(
     monkeypatch: pytest.MonkeyPatch, register: Register, broker: redis.Redis
 ) -> None:
-    monkeypatch.setattr(batch, "PATIENCE_S", 0.03)
+    monkeypatch.setattr(relief, "PATIENCE_S", 0.03)
     lost = lose_reply(monkeypatch, batches, "SELECT execution_id, 'step.started', path")
 
     def hold(given: Any) -> None:
@@ -1679,7 +1676,7 @@ def test_members_of_a_killed_process_are_freed_and_run_singly(
     broker.delete("cpu")
     lost = worker()
     runs = [new_run(execution, key, by=lost) for key in keys(16)]
-    assert len(lifecycle.claim_many(runs, execution_started=False)) == 16
+    assert len(lifecycle.claim_many(runs, started=False)) == 16
     end_lease(lost)
 
     assert recovery.free_lost_steps() == 16
@@ -1698,7 +1695,7 @@ def test_a_redelivered_batch_of_a_killed_process_takes_its_members_over_singly(
 ) -> None:
     execution, lost = crowd(role(), size=16), worker()
     runs = [new_run(execution, key, by=lost) for key in keys(16)]
-    lifecycle.claim_many(runs, execution_started=False)
+    lifecycle.claim_many(runs, started=False)
     end_lease(lost)
 
     delivered = deliver_all(broker)
@@ -1711,7 +1708,7 @@ def test_a_redelivered_batch_of_a_killed_process_takes_its_members_over_singly(
 def test_what_an_old_attempt_reports_affects_nothing() -> None:
     execution, lost = crowd(role()), worker()
     runs = [new_run(execution, key, by=lost) for key in keys(4)]
-    claims = lifecycle.claim_many(runs, execution_started=False)
+    claims = lifecycle.claim_many(runs, started=False)
     end_lease(lost)
     for claim in claims[:2]:
         assert lifecycle.return_lost(claim.run.id, max_crashes=3, wake=False)
@@ -1743,7 +1740,7 @@ def test_many_claims_come_in_the_order_of_their_runs() -> None:
     execution = crowd(role(), size=10)
     runs = [new_run(execution, key) for key in reversed(keys(10))]
 
-    claims = lifecycle.claim_many(runs, execution_started=False)
+    claims = lifecycle.claim_many(runs, started=False)
 
     assert [claim.run.path for claim in claims] == list(reversed(keys(10)))
     assert {(c.attempt, c.fence, c.limit) for c in claims} == {(1, 1, "attempt")}
@@ -1758,7 +1755,7 @@ def test_of_many_who_claim_the_same_runs_each_run_has_one(started: bool) -> None
     def claim() -> list[str]:
         by = worker()
         runs = [new_run(execution, key, by=by) for key in keys(10)]
-        claims = lifecycle.claim_many(runs, execution_started=started)
+        claims = lifecycle.claim_many(runs, started=started)
         return [claim.run.path for claim in claims]
 
     results = at_once(*[claim] * 4)
@@ -1780,7 +1777,7 @@ def test_claims_of_members_with_different_limits_keep_their_own() -> None:
         for key, limit in zip(keys(3), limits, strict=True)
     ]
 
-    claims = lifecycle.claim_many(runs, execution_started=False)
+    claims = lifecycle.claim_many(runs, started=False)
 
     assert [claim.limit for claim in claims] == ["attempt", "step", "attempt"]
     assert [round(claim.left_s) for claim in claims] == [5, 2, 1]

@@ -27,10 +27,10 @@ from tests.integration.asking import (
     times_told,
 )
 from tests.integration.engine import (
-    address_of,
     DONE,
     FAILED,
     QUEUES,
+    address_of,
     age,
     at_once,
     claimed,
