@@ -25,7 +25,8 @@ from executions.signatures import Address
 
 WINDOW = 25
 BATCH = 25  # members that travel in one message, at most
-SPREAD = 8  # messages that a group makes before any of them carries two members
+SPREAD = 4  # messages that many steps make before any of them carries two
+BUNDLE = 100  # members that cannot share a message, and are sent on by a worker
 BUNDLE = 100  # members that cannot share a message, and are sent on by a worker
 
 T = TypeVar("T")
@@ -57,11 +58,11 @@ def from_block(
     address: Address,
     pool_of: PoolOf,
     manner: Manner = AT_ONCE,
-) -> Signature[Any]:
-    """Compile what is to be sent for the canvas to go on with a block."""
+) -> list[Signature[Any]]:
+    """Compile the messages with which the canvas goes on with a block."""
     compiler = _Compiler(plan=plan, address=address, pool_of=pool_of, manner=manner)
     block = plan.blocks[index]
-    return compiler.group(block) if block.is_group else compiler.window(block)
+    return compiler.group(block) if block.is_group else [compiler.window(block)]
 
 
 def together(
@@ -92,13 +93,18 @@ class _Compiler:
     pool_of: PoolOf
     manner: Manner
 
-    def group(self, block: Block) -> Signature[Any]:
+    def group(self, block: Block) -> list[Signature[Any]]:
+        """Make a chord of messages, unless each of them sees to the join itself."""
         body = signatures.join(self.address, block.index)
         members = self.manner.members
         steps = self.plan.of_block(block)
         chosen = [step for step in steps if members is None or step.path in members]
         header = list(self._members(chosen))
-        return chord(header, body) if header else body
+        if not header:
+            return [body]
+        if all(message.task == signatures.RUN_STEPS for message in header):
+            return header
+        return [chord(header, body)]
 
     def window(self, block: Block) -> Signature[Any]:
         links: list[Signature[Any]] = []
@@ -117,14 +123,16 @@ class _Compiler:
         if size < 2 or self.manner.singly or self.manner.recovery:
             yield from (self._delay(self._message(step)) for step in steps)
             return
-        for together, neighbours in groupby(steps, key=self._is_batchable):
-            yield from map(
-                self._batch, sliced(list(neighbours), size if together else 1)
-            )
+        for together, run in groupby(steps, key=self._is_batchable):
+            neighbours = list(run)
+            if together:
+                yield from map(self._batch, sliced(neighbours, size))
+            elif len(neighbours) > BUNDLE:
+                yield from map(self._bundle, sliced(neighbours, BUNDLE))
+            else:
+                yield from map(self._message, neighbours)
 
     def _batch(self, steps: Sequence[PlannedStep]) -> Signature[Any]:
-        if len(steps) == 1:
-            return self._message(steps[0])
         return signatures.run_steps(
             self.address,
             [step.path for step in steps],

@@ -59,7 +59,7 @@ def send_all(
     def messages() -> Iterator[Signature[Any]]:
         for address, pins in executions:
             pool = partial(pool_of, pins=pins)
-            yield canvas.from_block(plan, block, address, pool, manner)
+            yield from canvas.from_block(plan, block, address, pool, manner)
 
     _publish(messages(), of=executions[0][0].execution)
 

@@ -48,6 +48,11 @@ def advance(address: Address, block: int, *, here: Collection[str] = ()) -> Here
     return None
 
 
+def block_of(address: Address, path: str) -> int:
+    """Tell which block the step at `path` belongs to."""
+    return pinned.plan(address.version).by_path[path].block.index
+
+
 def send_members(
     address: Address, paths: Collection[str], *, delay_s: float = 0.0
 ) -> None:
@@ -55,8 +60,7 @@ def send_members(
     known = situation.read(UUID(address.execution), ())
     if known is None or not known.is_current(address.epoch):
         return
-    plan = pinned.plan(address.version)
-    block = plan.by_path[min(paths)].block.index
+    plan, block = pinned.plan(address.version), block_of(address, min(paths))
     manner = Manner(members=paths, singly=True, delay_s=delay_s)
     dispatch.send(plan, block, address, pins=known.role_pins, manner=manner)
 

@@ -163,9 +163,16 @@ def run_steps(
     paths: list[str],
     **_: Any,
 ) -> None:
-    """Do members of a parallel group, one after the other while they are short."""
+    """
+    Do members of a parallel group, one after the other while they are short.
+
+    Whoever has done the group's last one goes on behind it, without a join's message.
+    """
     address = Address(execution=execution, version=version, epoch=epoch)
     batch.work_off(address, paths)
+    self.request.chord = None  # a part that returns would look at the group once more
+    block = passage.block_of(address, paths[0])
+    _go_on_here(self, address, passage.join(address, block, here=_served_here()))
 
 
 @shared_task(bind=True, base=StepTask, name=signatures.RUN_TOGETHER)

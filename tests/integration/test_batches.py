@@ -1700,7 +1700,7 @@ def test_a_redelivered_batch_of_a_killed_process_takes_its_members_over_singly(
 
     delivered = deliver_all(broker)
 
-    assert len([m for m in delivered if m.task == RUN_STEPS]) == 8
+    assert len([m for m in delivered if m.task == RUN_STEPS]) == 4
     assert now_of(execution).status == "completed"
     check_events(execution)
 
