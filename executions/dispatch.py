@@ -53,8 +53,8 @@ def send_all(
     manner: Manner = AT_ONCE,
 ) -> None:
     """Do the same for executions of one plan, each with its pins."""
-    for address, _ in executions:
-        expect(plan, block, UUID(address.execution), delay_s=manner.delay_s)
+    expected = [UUID(address.execution) for address, _ in executions]
+    expect(plan, block, *expected, delay_s=manner.delay_s)
 
     def messages() -> Iterator[Signature[Any]]:
         for address, pins in executions:
@@ -72,8 +72,7 @@ def start_all(
     if not messages:
         send_all(plan, 0, [(address, pins) for address in addresses])
         return
-    for address in addresses:
-        expect(plan, 0, UUID(address.execution))
+    expect(plan, 0, *(UUID(address.execution) for address in addresses))
     _publish(messages, of=addresses[0].execution)
 
 
@@ -96,10 +95,10 @@ def _publish(messages: Iterable[Signature[Any]], *, of: str) -> None:
         publish()
 
 
-def expect(plan: Plan, block: int, execution_id: UUID, *, delay_s: float = 0.0) -> None:
+def expect(plan: Plan, block: int, *execution_ids: UUID, delay_s: float = 0.0) -> None:
     """Have the reconciler see to it that a block's steps find workers in time."""
     waiting = plan.queued_for_a_time(plan.blocks[block])
     if waiting:
         limit_ms = min(planned.step.queue_timeout_ms or 0 for planned in waiting)
         in_ms = limit_ms + round(delay_s * 1000)
-        lifecycle.wake_execution(execution_id, in_ms=in_ms)
+        lifecycle.wake_execution(*execution_ids, in_ms=in_ms)

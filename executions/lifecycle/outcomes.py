@@ -218,16 +218,16 @@ _WAKE: LiteralString = """
 UPDATE executions_execution x
 SET wake_at = least(x.wake_at, coalesce(%(at)s::timestamptz,
   clock_timestamp() + %(in_ms)s * interval '1 ms'))
-WHERE x.id = %(execution)s AND x.status IN ('pending', 'running')
+WHERE x.id = ANY(%(executions)s) AND x.status IN ('pending', 'running')
 RETURNING x.id
 """
 
 
 def wake_execution(
-    execution_id: UUID, *, at: datetime | None = None, in_ms: int = 0
+    *execution_ids: UUID, at: datetime | None = None, in_ms: int = 0
 ) -> None:
-    """Have the reconciler look at an execution, at a time or in some milliseconds."""
-    fetch(_WAKE, {"execution": execution_id, "at": at, "in_ms": in_ms})
+    """Have the reconciler look at executions, at a time or in some milliseconds."""
+    fetch(_WAKE, {"executions": sorted(execution_ids), "at": at, "in_ms": in_ms})
 
 
 _SCHEDULE_RETRY: LiteralString = """

@@ -100,7 +100,9 @@ def test_all_of_them_complete(one_step: Orchestration, broker: redis.Redis) -> N
     assert {now_of(one).status for one in made} == {"completed"}
 
 
-def test_a_hundred_take_no_more_statements_than_one(one_step: Orchestration) -> None:
+@pytest.mark.parametrize("limit", [{}, {"queue_timeout_ms": 60_000}])
+def test_a_hundred_take_no_more_statements_than_one(limit: dict[str, Any]) -> None:
+    one_step = orchestration(step("a", role(), **limit))
     launch_many(one_step, [{}])
 
     with statements() as for_one:
