@@ -18,7 +18,14 @@ from typing import Any, LiteralString
 
 import psycopg
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    InterfaceError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.types.json import Jsonb
 
@@ -32,9 +39,9 @@ def fetch(sql: LiteralString, params: Mapping[str, Any]) -> list[tuple[Any, ...]
     Raises OperationalError or InterfaceError when the database cannot be reached or
     gave up; a broken connection is dropped, so that the next call makes a new one.
     """
-    with borrowed_connection(), connection.wrap_database_errors:
-        connection.ensure_connection()
-        raw = connection.connection
+    with borrowed_connection() as own, own.wrap_database_errors:
+        own.ensure_connection()
+        raw: Any = own.connection
         with psycopg.Cursor(raw) as cursor, awaited(raw):
             cursor.execute(sql, params)
             return cursor.fetchall()
@@ -80,18 +87,19 @@ def connection_apart(*, lock_timeout_ms: int) -> BaseDatabaseWrapper:
 
 
 @contextmanager
-def borrowed_connection() -> Iterator[None]:
+def borrowed_connection() -> Iterator[BaseDatabaseWrapper]:
     """Drop the connection if it breaks, and return it if it belongs to a pool."""
+    own = connections[DEFAULT_DB_ALIAS]
     try:
-        yield
+        yield own
     except UNREACHABLE:
-        if not connection.in_atomic_block:
-            connection.close()
+        if not own.in_atomic_block:
+            own.close()
         raise
     finally:
         # A process without a pool keeps its own connection.
-        if settings.DB_POOL_SIZE and not connection.in_atomic_block:
-            connection.close()
+        if settings.DB_POOL_SIZE and not own.in_atomic_block:
+            own.close()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Literal, LiteralString
 from uuid import UUID
@@ -69,7 +69,7 @@ class Claim:
     crashes: int
     spent: int
     fence: int
-    deadline: datetime
+    ends_at: float  # the deadline, in POSIX seconds
     left_s: float  # from the claim to the deadline, by the database's clock
     step_left_s: float | None  # and to the end of all attempts
     limit: Limit  # whose time it is that ends at the deadline
@@ -78,18 +78,23 @@ class Claim:
     @classmethod
     def of(cls, run: NewRun, row: tuple[Any, ...]) -> Claim:
         """Read what `CLAIMED` selects."""
-        attempt, crashes, spent, fence, deadline, left_s, step_left_s, limit = row
+        attempt, crashes, spent, fence, ends_at, left_s, step_left_s, limit = row
         return cls(
             run=run,
             attempt=attempt,
             crashes=crashes,
             spent=spent,
             fence=fence,
-            deadline=deadline,
+            ends_at=ends_at,
             left_s=left_s,
             step_left_s=step_left_s,
             limit=limit,
         )
+
+    @property
+    def deadline(self) -> datetime:
+        """Return when the attempt ends, by the database's clock."""
+        return datetime.fromtimestamp(self.ends_at, UTC)
 
     @property
     def tries(self) -> int:
@@ -105,7 +110,8 @@ class Claim:
 
 # What a claim tells, of the step run `s` in an execution that ends at `deadline_at`.
 CLAIMED: LiteralString = """
-  s.attempt, s.crashes, s.spent, s.fence, s.attempt_deadline,
+  s.attempt, s.crashes, s.spent, s.fence,
+  extract(epoch FROM s.attempt_deadline)::float8,
   extract(epoch FROM s.attempt_deadline - clock_timestamp())::float8,
   extract(epoch FROM s.deadline_at - clock_timestamp())::float8,
   CASE WHEN e.deadline_at <= s.attempt_deadline THEN 'execution'
