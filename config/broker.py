@@ -7,16 +7,35 @@ a worker with hundreds of slots it was three quarters of all that its consumer d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import redis
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
 
 
+class QoS(kombu_redis.QoS):
+    """
+    Notes what was delivered, and what was acknowledged, without a transaction.
+
+    Its two commands need none: they travel together and can be repeated, and one
+    without the other does no harm. The transaction took longer than they do.
+    """
+
+    channel: Any
+
+    @contextmanager
+    def pipe_or_acquire(self, pipe: Any = None, client: Any = None) -> Iterator[Any]:
+        with self.channel.conn_or_acquire(client) as acquired:
+            yield pipe or acquired.pipeline(transaction=False)
+
+
 class Channel(kombu_redis.Channel):
     """A channel that keeps its client for as long as it has the pool behind it."""
 
+    QoS = QoS
     _kept: redis.Redis | None = None
 
     def _create_client(self, asynchronous: bool = False) -> redis.Redis:

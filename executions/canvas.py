@@ -27,7 +27,6 @@ WINDOW = 25
 BATCH = 25  # members that travel in one message, at most
 SPREAD = 4  # messages that many steps make before any of them carries two
 BUNDLE = 100  # members that cannot share a message, and are sent on by a worker
-BUNDLE = 100  # members that cannot share a message, and are sent on by a worker
 
 T = TypeVar("T")
 PoolOf = Callable[[PlannedStep], str]

@@ -18,7 +18,7 @@ from typing import Any, Literal, LiteralString, get_args
 from uuid import UUID
 
 import psycopg
-from django.db import OperationalError, connection
+from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from executions import database
@@ -61,11 +61,16 @@ def fetch(sql: LiteralString, params: Mapping[str, Any]) -> Rows:
     Returns once it is committed, and raises what `database.fetch` raises.
     """
     lane = _lanes.get(_lane_of.get(sql, ""))
-    if lane is None or connection.in_atomic_block:
+    if lane is None or _is_in_transaction():
         return database.fetch(sql, params)
     execution = params["execution"]
     rows = lane.run(Statement(sql=sql, params=params, execution=execution))
     return database.fetch(sql, params) if rows is None else rows
+
+
+def _is_in_transaction() -> bool:
+    """Ask this thread's connections, without making one for a thread that has none."""
+    return any(own.in_atomic_block for own in connections.all(initialized_only=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +133,8 @@ class Lane:
 
     def _live(self) -> None:
         own = database.connection_apart(lock_timeout_ms=_LOCK_TIMEOUT_MS)
+        with suppress(*database.UNREACHABLE):  # then it is tried again when needed
+            own.ensure_connection()
         waiting: list[Statement] = []
         while waiting or not self._ended:
             waiting += self._asked_by_now(wait=not waiting)

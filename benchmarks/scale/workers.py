@@ -22,6 +22,8 @@ from config.dev.terminal import say
 PROCESSES, QUICK_PROCESSES = (1, 2, 4, 8), (1, 2)
 REPETITIONS, QUICK_REPETITIONS = 4, 1
 MS = 1000
+CALM_CORES = 0.3  # that others may keep busy beside a measurement
+LEAST_GAIN = 1.05  # what more processes must bring for the curve to rise still
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,11 @@ class Point:
     def cores(self) -> float:
         """How many cores all of it kept busy."""
         return self.costs["cpu_ms"] * self.steps_s / MS
+
+    @property
+    def is_calm(self) -> bool:
+        """Tell whether nothing else took part of the machine."""
+        return self.costs["foreign_cores"] <= CALM_CORES
 
 
 def scale(installation: Installation, *, quick: bool) -> Finding:
@@ -100,17 +107,57 @@ def finding(points: Sequence[Point]) -> Finding:
 
 def carried(points: Sequence[Point]) -> str:
     """Say what one PostgreSQL carries by itself, as computed from its costs."""
-    best = max(points, key=lambda each: each.steps_s)
+    calm = [each for each in points if each.is_calm]
+    if not calm:
+        return (
+            f"Others kept more than {CALM_CORES} cores busy at every point: nothing "
+            f"is computed from them."
+        )
+    best = max(calm, key=lambda each: each.steps_s)
     cost, log = best.costs["cpu_ms:PostgreSQL"], best.costs["wal_bytes"]
     worker = best.costs["cpu_ms:workers"]
     rate = MS / cost
     return (
-        f"The curve bends at {best.processes} processes, where {best.cores:.1f} cores "
-        f"are busy. PostgreSQL takes {cost:.2f} ms of a core for a step: one core of "
+        f"{_left_out(points)}{_curve(calm)} "
+        f"PostgreSQL takes {cost:.2f} ms of a core for a step: one core of "
         f"it carries {rate:,.0f} steps/s, as computed, and writes "
         f"{rate * log / 1e6:.1f} MB/s of its log then. A step takes {worker:.2f} ms of "
         f"the workers, so that {worker / cost:.1f} cores of workers feed one of "
         f"PostgreSQL."
+    )
+
+
+def bend(points: Sequence[Point]) -> Point | None:
+    """Find the point after which more processes bring no more; None if none shows."""
+    ordered = sorted(points, key=lambda each: each.processes)
+    for number, point in enumerate(ordered[:-1]):
+        later = max(each.steps_s for each in ordered[number + 1 :])
+        if later < point.steps_s * LEAST_GAIN:
+            return point
+    return None
+
+
+def _curve(calm: Sequence[Point]) -> str:
+    at = bend(calm)
+    if at is not None:
+        return (
+            f"The curve bends at {at.processes} processes, where {at.cores:.1f} cores "
+            f"are busy."
+        )
+    last = max(calm, key=lambda each: each.processes)
+    return (
+        f"The curve shows no bend up to {last.processes} processes, where "
+        f"{last.cores:.1f} cores are busy."
+    )
+
+
+def _left_out(points: Sequence[Point]) -> str:
+    disturbed = [str(each.processes) for each in points if not each.is_calm]
+    if not disturbed:
+        return ""
+    return (
+        f"Left out here, because others kept more than {CALM_CORES} cores busy: the "
+        f"points of {', '.join(disturbed)} processes. "
     )
 
 

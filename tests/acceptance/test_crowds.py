@@ -151,8 +151,8 @@ def test_members_that_take_their_time_share_two_processes(system: System) -> Non
 def test_a_member_that_kills_its_process_takes_no_other_with_it(
     system: System,
 ) -> None:
-    # Given a group whose members travel five to a message, one of which is poison
     # Given a group whose members travel ten to a message, one of which is poison
+    same, exit_ = system.role("util.identity"), system.role("test.exit")
     members = [step(f"m{n}", same, parallel_group="g") for n in range(40)]
     given = {"trace": "crowd-poison"}
     poison = {"role_name": exit_, "input_mapping": given, "on_error": "continue"}

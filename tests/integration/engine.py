@@ -199,11 +199,13 @@ class Message:
 
     @property
     def place(self) -> str | int:
-        """Where it leads: a step's path, or a block's index."""
+        """Where it leads: the path of a step, or of several, or a block's index."""
         return place_of(self.kwargs)
 
 
 def place_of(kwargs: dict[str, Any]) -> str | int:
+    if "paths" in kwargs:
+        return ", ".join(kwargs["paths"])
     return str(kwargs["path"]) if "path" in kwargs else int(kwargs["block"])
 
 

@@ -17,10 +17,15 @@ def answers(*latencies: float, seconds: float = 2.0) -> Answers:
     return Answers(seconds=seconds, latencies_ms=latencies)
 
 
-def point(processes: int, steps_s: float) -> Point:
+def point(processes: int, steps_s: float, *, foreign: float = 0.1) -> Point:
     names = ("workers", "PostgreSQL", "client", "Valkey")
     costs = {f"cpu_ms:{name}": 0.5 for name in names}
-    more = {"cpu_ms": 2.0, "foreign_cores": 0.1, "commits": 1.2, "wal_bytes": 1000.0}
+    more = {
+        "cpu_ms": 2.0,
+        "foreign_cores": foreign,
+        "commits": 1.2,
+        "wal_bytes": 1000.0,
+    }
     return Point(
         processes=processes, steps_s=steps_s, costs=costs | more, statements=1.5
     )
@@ -48,6 +53,16 @@ def test_the_bar_of_growth_is_for_the_medians():
     )
     assert found.figures["ratio"] == pytest.approx(0.89)
     assert [bar.met for bar in found.bars] == [False]
+
+
+@pytest.mark.parametrize(
+    ("rates", "said"),
+    [([95.0, 100.0, 115.0], ""), ([95.0, 100.0, 116.0], "differ by up to 21%")],
+)
+def test_runs_that_spread_too_much_are_told(rates, said):
+    found = growth.finding({"e": [100.0, 100.0, 101.0], "g": rates}, "e", "g")
+    assert ("differ" in found.markdown) == bool(said)
+    assert said in found.markdown
 
 
 def test_only_lists_are_held_against_the_bar_of_lists():
@@ -91,6 +106,39 @@ def test_the_curve_bends_where_it_is_highest():
     assert "bends at 2 processes, where 1.8 cores are busy" in found.markdown
     assert "carries 2,000 steps/s, as computed" in found.markdown
     assert "writes 2.0 MB/s" in found.markdown
+
+
+def test_a_curve_that_rises_to_its_end_has_no_bend():
+    found = workers.finding([point(1, 400.0), point(2, 700.0), point(4, 900.0)])
+    assert "no bend up to 4 processes, where 1.8 cores are busy" in found.markdown
+
+
+def test_a_last_point_that_brings_next_to_nothing_is_past_the_bend():
+    points = [point(1, 400.0), point(2, 880.0), point(4, 900.0)]
+    assert workers.bend(points) is points[1]
+
+
+def test_one_dip_is_no_bend():
+    assert workers.bend([point(1, 400.0), point(2, 390.0), point(4, 900.0)]) is None
+
+
+def test_disturbed_points_are_left_out():
+    points = [
+        point(1, 400.0),
+        point(2, 1100.0, foreign=0.4),
+        point(4, 900.0),
+        point(8, 890.0, foreign=0.31),
+    ]
+    found = workers.finding(points)
+    assert "the points of 2, 8 processes" in found.markdown
+    assert "no bend up to 4 processes" in found.markdown
+    assert "1,100" in found.markdown  # it stays in the table
+
+
+def test_nothing_is_computed_when_every_point_was_disturbed():
+    found = workers.finding([point(1, 400.0, foreign=1.0)])
+    assert "at every point" in found.markdown
+    assert "as computed" not in found.markdown
 
 
 def test_a_report_is_json():
