@@ -96,8 +96,13 @@ class Traveller:
             self.take(asked, asked.alone(), told=True)
         except UNREACHABLE:
             raise
-        except Exception as error:  # noqa: BLE001  (the walk knows what to do)
-            self.error = error
+        except Exception as error:  # noqa: BLE001
+            self.refuse(error)
+
+    def refuse(self, error: Exception) -> None:
+        """Keep why a transition cannot be taken: the walk knows what to do."""
+        self.tell()
+        self.error = error
 
     def take(self, asked: Transition, answer: Settled, *, told: bool) -> None:
         """Hear what came of a transition, and whether its claim was told of."""
@@ -169,10 +174,13 @@ def _take(
         answers, repeated = insist_and_tell(act)
     except UNREACHABLE:
         raise
-    except Exception:
+    except Exception as error:
+        if len(asking) == 1:
+            asking[0][0].refuse(error)
+            return
         log.exception("What %d executions ask for is taken singly.", len(asking))
-        for traveller, transition in asking:
-            traveller.take_alone(transition)
+        for one in asking:  # so that none is told of a beginning before its turn
+            _take([one], together)
         return
     for (traveller, transition), answer in zip(asking, answers, strict=True):
         complete = answered(transition, answer, repeated=repeated)

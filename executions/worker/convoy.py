@@ -55,8 +55,9 @@ class Convoy:
     @property
     def is_late(self) -> bool:
         """Tell whether somebody has waited long enough for somebody else's step."""
-        waits = bool(self.travellers) or (self._at is not None and not self._at.told)
-        step_began = self._at.began if self._at else None
+        at = self._at  # the relief asks without the lock, while a step ends
+        waits = bool(self.travellers) or (at is not None and not at.told)
+        step_began = at.began if at else None
         return waits and is_too_long(step_began=step_began, began=self.round_started)
 
     def go(self) -> None:
@@ -125,7 +126,8 @@ class Convoy:
             for each in _put_back(waiting):
                 _send_from(each, each.claim.run.path)
             for each in waiting:
-                _send_on(each)
+                _send_on_safely(each)
+                announce(each.walk.execution_id)
 
 
 def _come_on(traveller: Traveller) -> Transition | None:
@@ -142,6 +144,7 @@ def _go_on_behind(traveller: Traveller) -> None:
     if arrived is not None and arrived.block is not None:
         block = arrived.block
         insist(lambda: passage.advance(address, block))
+    announce(traveller.walk.execution_id)  # others may still walk for long
 
 
 def _record(waiting: Sequence[Traveller]) -> None:
@@ -169,19 +172,33 @@ def _send_from(traveller: Traveller, path: str) -> None:
     dispatch.send(walk.plan, block, walk.address, pins=pins)
 
 
+def _send_on_safely(traveller: Traveller) -> None:
+    """See that a fault in one execution keeps nobody else from being sent."""
+    try:
+        _send_on(traveller)
+    except UNREACHABLE:
+        raise
+    except Exception:
+        log.exception("Execution %s is stuck.", traveller.walk.execution_id)
+
+
 def _send_on(traveller: Traveller) -> None:
     """Have an execution go on behind the step that it has ended."""
-    while traveller.error is not None:  # its walk says what becomes of the step
-        if asked := traveller.come_on():
+    if traveller.error is not None:  # its walk says what becomes of the step
+        while asked := traveller.come_on():
             traveller.take_alone(asked)
+        return
     last, answer = traveller.last, traveller.answer
     if answer is None or answer.next or not answer.recorded:
         return
-    if isinstance(last, Settle | SettleAndClaim):
-        walk = traveller.walk
-        following = walk.plan.next_block(walk.plan.by_path[last.claim.run.path].block)
-        if following is not None:
-            insist(lambda: passage.advance(walk.address, following.index))
+    if not isinstance(last, Settle | SettleAndClaim):
+        return
+    walk = traveller.walk
+    following = walk.plan.next_block(walk.plan.by_path[last.claim.run.path].block)
+    if following is None:  # its output was found not to resolve
+        insist(lambda: passage.end(walk.execution_id, walk.address))
+    else:
+        insist(lambda: passage.advance(walk.address, following.index))
 
 
 def walk_together(
@@ -220,7 +237,15 @@ def _set_out(addresses: Sequence[Address], path: str) -> list[Traveller]:
             setting_out[run.id] = (_walk(address, first), one, run)
         else:
             dispatch.send(plan, first.block.index, address, pins=one.role_pins)
-    claims = _claim(setting_out)
+    try:
+        claims = _claim(setting_out)
+    except UNREACHABLE:
+        raise
+    except Exception:
+        log.exception("%d executions set out singly.", len(setting_out))
+        for walk, one, _ in setting_out.values():
+            dispatch.send(plan, first.block.index, walk.address, pins=one.role_pins)
+        return []
     return [_traveller(*setting_out[claim.run.id][:2], claim) for claim in claims]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,9 +12,16 @@ from celery import chord
 from celery.canvas import Signature
 
 from executions import canvas, signatures
-from executions.canvas import WINDOW, Manner
+from executions.canvas import BATCH, SPREAD, WINDOW, Manner
 from executions.plan import Plan, PlannedStep
-from executions.signatures import ADVANCE, JOIN, RUN_STEP, RUN_STEPS
+from executions.signatures import (
+    ADVANCE,
+    JOIN,
+    RUN_STEP,
+    RUN_STEPS,
+    RUN_TOGETHER,
+    Address,
+)
 from tests.unit.executions.plans import ADDRESS, chain_of, plan_of, step
 
 
@@ -449,3 +457,90 @@ def message_sizes(plan: Plan) -> Iterator[int]:
         for place in range(len(links)):
             yield len(json.dumps(links[place:]))
         index = links[-1].kwargs.get("block")
+
+
+# --- executions that are launched together ------------------------------------------
+
+
+def addresses(number: int) -> list[Address]:
+    return [replace(ADDRESS, execution=f"e{n}") for n in range(number)]
+
+
+def convoys(number: int, plan: Plan | None = None) -> list[Signature[Any]]:
+    return canvas.together(plan or chain_of(3), addresses(number), cpu)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 2 * SPREAD - 1])
+def test_few_executions_do_not_travel_together(number: int) -> None:
+    assert convoys(number) == []
+
+
+@pytest.mark.parametrize("number", [2 * SPREAD, 40, 200, 1000])
+def test_the_more_executions_the_more_travel_in_a_message_up_to_a_limit(
+    number: int,
+) -> None:
+    sizes = [len(message.kwargs["executions"]) for message in convoys(number)]
+
+    assert max(sizes) == min(BATCH, number // SPREAD)
+    assert sum(sizes) == number
+    assert len(sizes) >= SPREAD
+    assert set(sizes[:-1]) <= {max(sizes)}
+
+
+@pytest.mark.parametrize("number", [2 * SPREAD, 2 * SPREAD + 1, 16, 200, 1000])
+def test_every_execution_sets_out_once_and_in_its_order(number: int) -> None:
+    listed = [one for m in convoys(number) for one in m.kwargs["executions"]]
+
+    assert listed == [address.execution for address in addresses(number)]
+
+
+def test_a_convoys_message_carries_ids_and_numbers_only() -> None:
+    first = convoys(2 * SPREAD)[0]
+
+    assert first.task == RUN_TOGETHER
+    assert first.kwargs == {
+        "executions": ["e0", "e1"],
+        "version": ADDRESS.version,
+        "epoch": ADDRESS.epoch,
+        "path": "s0",
+    }
+    assert (first.args, first.immutable) == ((), True)
+    assert "chain" not in first.options
+
+
+def test_a_convoy_is_sent_and_killed_as_its_first_step_is() -> None:
+    plan = plan_of(step("a", timeout_ms=5_000), step("b", timeout_ms=90_000))
+
+    for message in convoys(200, plan):
+        assert message.options["queue"] == "cpu"
+        assert message.options["time_limit"] == 5 + signatures.HARD_LIMIT_GRACE_S
+
+
+@pytest.mark.parametrize("fields", [{"at_most_once": True}, {"timeout_ms": 999}])
+def test_executions_whose_first_step_nobody_may_stand_before_travel_alone(
+    fields: dict[str, Any],
+) -> None:
+    assert convoys(200, plan_of(step("a", **fields), step("b"))) == []
+
+
+def test_executions_that_begin_with_a_group_travel_alone() -> None:
+    assert convoys(200, plan_of(*group_of(3), step("after"))) == []
+    assert convoys(200, plan_of(*group_of(1), step("after"))) == []
+
+
+def test_executions_that_begin_in_the_other_pool_travel_alone() -> None:
+    plan = plan_of(step("io1"), step("b"))
+
+    assert canvas.together(plan, addresses(200), by_key) == []
+
+
+@pytest.mark.parametrize(
+    "second",
+    [step("io1"), step("b", at_most_once=True), step("b", parallel_group="g")],
+)
+def test_only_the_first_block_decides_who_sets_out_together(
+    second: dict[str, Any],
+) -> None:
+    plan = plan_of(step("a"), second)
+
+    assert len(canvas.together(plan, addresses(200), by_key)) == 8
