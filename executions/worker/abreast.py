@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 Recording = Settle | SettleAndClaim | SettleAndComplete
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Traveller:
     """
     One execution on its way with others.
