@@ -1,13 +1,15 @@
 """
 One subscription of the web process, fanned out to all its viewers.
 
-Messages only wake: whoever misses one finds the same news at the next sweep.
+Messages only wake: whoever misses one finds the same news at the next sweep. It is
+kept for a while after the last viewer, since it costs more than most of them do.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
 from itertools import chain
@@ -24,17 +26,19 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 15.0
+LINGER_S = 30.0
 _LISTEN_S = 10.0
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 
 
 class Hub:
-    """The viewers of one event loop; it listens as long as there are any."""
+    """The viewers of one event loop; it listens as long as there are any, and longer."""
 
     def __init__(self) -> None:
         self._viewers: dict[UUID, set[asyncio.Event]] = {}
         self._listener: asyncio.Task[None] | None = None
+        self._left_at = 0.0
 
     @property
     def viewers(self) -> int:
@@ -42,7 +46,7 @@ class Hub:
 
     @property
     def is_listening(self) -> bool:
-        return self._listener is not None
+        return self._listener is not None and not self._listener.done()
 
     @staticmethod
     def of_this_loop() -> Hub:
@@ -54,7 +58,7 @@ class Hub:
         """Lend an event that is set whenever the execution may have moved."""
         wake = asyncio.Event()
         self._viewers.setdefault(execution_id, set()).add(wake)
-        if self._listener is None or self._listener.done():
+        if not self.is_listening:
             self._listener = asyncio.create_task(self._listen(), name="live hub")
         try:
             yield wake
@@ -66,26 +70,34 @@ class Hub:
         viewers.discard(wake)
         if not viewers:
             del self._viewers[execution_id]
-        if not self._viewers and self._listener is not None:
-            self._listener.cancel()
-            self._listener = None
+        self._left_at = time.monotonic()
 
     async def _listen(self) -> None:
         """Stay subscribed; when Valkey is away, try again with a growing pause."""
         pause = FIRST_PAUSE_S
-        while not _is_cancelled():
+        while not self._is_over():
             try:
                 async with aclosing(_messages()) as messages:
                     async for message in messages:
+                        if self._is_over():
+                            break
                         pause = FIRST_PAUSE_S
                         self._wake(message)
             except (redis.RedisError, OSError) as error:
                 log.info("Live events come by sweeps only: %s", error)
-            if not _is_cancelled():
+            if not self._is_over():
                 await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
-    def _wake(self, message: bytes) -> None:
+    def _is_over(self) -> bool:
+        """Tell whether this task is to end: a viewer who comes then starts another."""
+        if not self._viewers and time.monotonic() - self._left_at >= LINGER_S:
+            self._listener = None
+        return self._listener is not asyncio.current_task() or _is_cancelled()
+
+    def _wake(self, message: bytes | None) -> None:
+        if message is None:  # nothing for a while
+            return
         if not message:  # subscribed just now: anything may have happened before
             self._set(chain.from_iterable(self._viewers.values()))
         for line in message.decode(errors="replace").splitlines():
@@ -98,8 +110,8 @@ class Hub:
             wake.set()
 
 
-async def _messages() -> AsyncGenerator[bytes]:
-    """Yield an empty message when subscribed, then what is published."""
+async def _messages() -> AsyncGenerator[bytes | None]:
+    """Yield an empty message when subscribed, then what is published; None: nothing."""
     client: Any = redis.asyncio.Redis.from_url(
         settings.REDIS_URL, socket_connect_timeout=5, health_check_interval=10
     )
@@ -107,7 +119,9 @@ async def _messages() -> AsyncGenerator[bytes]:
         await subscription.subscribe(CHANNEL)
         while not _is_cancelled():
             message = await subscription.get_message(timeout=_LISTEN_S)
-            if message is not None:
+            if message is None:
+                yield None
+            else:
                 yield message["data"] if message["type"] == "message" else b""
 
 

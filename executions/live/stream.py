@@ -103,16 +103,16 @@ def _news(execution_id: UUID, cursor: Cursor) -> News:
     """Read what came after `cursor`; a database that is away has no news."""
     place = (cursor.transaction, cursor.event)
     try:
-        # The status first: events of a later end are then found by the next read.
+        if events := list(Event.objects.after(execution_id, place)[:BATCH]):
+            return News(events=events)
         status = Execution.objects.values_list("status", flat=True).get(pk=execution_id)
-        events = list(Event.objects.after(execution_id, place)[:BATCH])
+        # What came with the end, or is held back by an older transaction, still open,
+        # is there once the status tells of the end: it is asked for afterwards.
         is_over = (
-            not events
-            and status in TERMINAL_EXECUTION
-            # None that an older transaction, still open, holds back.
+            status in TERMINAL_EXECUTION
             and not Event.objects.beyond(execution_id, place).exists()
         )
-        return News(events=events, is_over=is_over)
+        return News(events=[], is_over=is_over)
     except Execution.DoesNotExist:
         return News(events=[], is_over=True)
     except UNREACHABLE:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -15,6 +15,9 @@ from executions.launch import IdempotencyConflict, InvalidInput, NotRunnable
 from executions.models import Execution
 from executions.rest.serializers import ExecutionSerializer
 from roles.rest.problems import ApiProblem, answer_with
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
 
 answer_with(InvalidInput, status=400, code="invalid")
 answer_with(NotRunnable, status=409, code="not_runnable")
@@ -65,6 +68,8 @@ def key_of(request: Request) -> str | None:
 
 def accepted(request: Request, execution: Execution) -> Response:
     """Answer with an execution that was made, or had been by the same request."""
+    if execution.created_by_id == request.user.pk:
+        execution.created_by = cast("User | None", request.user)
     place = reverse("execution-detail", args=[execution.pk])
     headers = {"Location": request.build_absolute_uri(place)}
     if execution.is_replay:

@@ -16,7 +16,9 @@ from django.test import AsyncClient
 
 from core_orchestration.drafts import save
 from executions import control
+from executions.announce import announce
 from executions.launch import launch
+from executions.live import hub as hub_module
 from executions.live import stream
 from executions.live.hub import Hub
 from executions.models import Event, Execution
@@ -236,7 +238,42 @@ def test_a_viewer_who_leaves_is_forgotten(
         assert hub.viewers == 1
         await events.aclose()
         assert hub.viewers == 0
-        assert not hub.is_listening
+
+    run(story())
+
+
+def test_the_next_viewer_finds_the_subscription_of_the_last_one(
+    execution: Execution,
+) -> None:
+    async def story() -> None:
+        hub = Hub.of_this_loop()
+        async with hub.watching(execution.pk) as wake:
+            await wake.wait()  # it is subscribed
+        async with hub.watching(execution.pk) as wake:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(wake.wait(), 0.3)  # and not once more
+            announce(execution.pk)
+            await wake.wait()
+
+    run(story())
+
+
+def test_a_hub_that_nobody_watches_for_long_stops_listening(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "LINGER_S", 0.2)
+    monkeypatch.setattr(hub_module, "_LISTEN_S", 0.1)
+
+    async def story() -> None:
+        hub = Hub.of_this_loop()
+        async with hub.watching(execution.pk) as wake:
+            await wake.wait()
+            await asyncio.sleep(0.5)
+            assert hub.is_listening
+        while hub.is_listening:
+            await asyncio.sleep(0.02)
+        async with hub.watching(execution.pk) as wake:
+            await wake.wait()
 
     run(story())
 
