@@ -21,6 +21,7 @@ from executions import control, lifecycle, pinned, policy, queueing, resumption
 from executions.announce import announce
 from executions.database import UNREACHABLE, fetch
 from executions.lifecycle.losses import OVERRUN, WORKER_GONE
+from executions.lifecycle.pruning import BOUNDED_EACH, BOUNDS
 from executions.runs import run_of
 from executions.signatures import QUEUES
 
@@ -32,15 +33,18 @@ _MARGIN_S = 2.0
 AFTER_OUTAGE = timedelta(seconds=1)
 _QUIET_S = 10.0  # without any sign of life before an execution is looked at
 
+# Execution by execution: PostgreSQL does not see beforehand that each has its steps in
+# one partition, and would read them all at once. OFFSET keeps it from that.
 _RUNNING: LiteralString = """
-SELECT s.execution_id, s.id, s.path, s.crashes
-FROM executions_execution e
-JOIN executions_steprun s ON s.execution_id = e.id
-WHERE e.status IN ('running', 'waiting', 'paused') AND s.status = 'running'
+SELECT e.id, s.id, s.path, s.crashes
+FROM executions_execution e, {bounds}, LATERAL (
+  SELECT * FROM executions_steprun s
+  WHERE s.execution_id = e.id AND s.status = 'running' AND {bounded} OFFSET 0) s
+WHERE e.status IN ('running', 'waiting', 'paused')
   AND {lost} ORDER BY s.id LIMIT %(batch)s
 """
-_LAPSED_RUNS = _RUNNING.format(lost=WORKER_GONE)
-_OVERRUN = _RUNNING.format(lost=OVERRUN)
+_LAPSED_RUNS = _RUNNING.format(bounds=BOUNDS, bounded=BOUNDED_EACH, lost=WORKER_GONE)
+_OVERRUN = _RUNNING.format(bounds=BOUNDS, bounded=BOUNDED_EACH, lost=OVERRUN)
 # After an outage of the database every lease has ended: workers get a beat to take
 # theirs again, and to record what they have at hand.
 _LAPSED_WORKERS: LiteralString = """
@@ -158,18 +162,19 @@ def _safely(act: Callable[..., bool], *item: Any) -> bool:
         return False
 
 
-_SUSPECTS: LiteralString = """
-SELECT e.id FROM executions_execution e
+_UNHEARD_OF: LiteralString = """
+SELECT e.id FROM executions_execution e, {bounds}
 WHERE e.status IN ('pending', 'running') AND e.cancel_request IS NULL
   AND e.dispatched_at < clock_timestamp()
     - least(%(quiet)s * power(2, CASE WHEN EXISTS (
         SELECT 1 FROM executions_steprun s
-        WHERE s.execution_id = e.id AND s.started_at > e.dispatched_at)
+        WHERE s.execution_id = e.id AND s.started_at > e.dispatched_at
+          AND {bounded})
       THEN 0 ELSE e.resends END), 300) * interval '1 second'
   AND e.dispatched_at < %(past)s::timestamptz
   AND NOT EXISTS (
     SELECT 1 FROM executions_steprun s
-    WHERE s.execution_id = e.id AND (
+    WHERE s.execution_id = e.id AND {bounded} AND (
       s.finished_at >= least(%(past)s::timestamptz,
         clock_timestamp() - %(quiet)s * interval '1 second')
       OR (s.status = 'retrying' AND s.retry_at BETWEEN
@@ -180,6 +185,7 @@ WHERE e.status IN ('pending', 'running') AND e.cancel_request IS NULL
         WHERE w.id = s.worker AND w.lease_until > clock_timestamp()))))
 ORDER BY e.dispatched_at LIMIT %(batch)s
 """
+_SUSPECTS = _UNHEARD_OF.format(bounds=BOUNDS, bounded=BOUNDED_EACH)
 
 
 def resend_lost(broker: redis.Redis) -> int:

@@ -17,6 +17,7 @@ from executions.committer import fetch, share
 from executions.database import decoded
 from executions.identity import step_run_id
 from executions.lifecycle import Outcome
+from executions.lifecycle.pruning import BOUNDED, bounds
 from executions.plan import Needs, Plan, PlannedStep
 from executions.states import TERMINAL_STEP, StepStatus
 
@@ -97,26 +98,29 @@ class Situation:
 _READ: LiteralString = """
 SELECT e.status, e.cancel_request IS NOT NULL, e.epoch, e.cursor, e.role_pins, e.input,
   (SELECT json_agg(json_build_array(s.path, s.status, s.output, s.exports, s.error))
-   FROM executions_steprun s WHERE {which})
+   FROM executions_steprun s WHERE {which} AND {bounded})
 FROM executions_execution e WHERE e.id = %(execution)s
 """
-_READ_NAMED = _READ.format(which="s.id = ANY(%(ids)s)")
-_READ_ALL = _READ.format(which="s.execution_id = e.id")
+_READ_NAMED = _READ.format(which="s.id = ANY(%(ids)s)", bounded=BOUNDED)
+_READ_ALL = _READ.format(which="s.execution_id = e.id", bounded=BOUNDED)
 share("reading", _READ_NAMED, _READ_ALL)
 
 
 def read(execution_id: UUID, paths: Iterable[str]) -> Situation | None:
     """Read an execution and the runs at `paths`; None for an unknown execution."""
     ids = [step_run_id(execution_id, path) for path in paths]
-    return _read(_READ_NAMED, {"execution": execution_id, "ids": ids})
+    return _read(_READ_NAMED, execution_id, {"ids": ids})
 
 
 def read_all(execution_id: UUID) -> Situation | None:
     """Read an execution and all of its step runs."""
-    return _read(_READ_ALL, {"execution": execution_id})
+    return _read(_READ_ALL, execution_id, {})
 
 
-def _read(sql: LiteralString, params: Mapping[str, Any]) -> Situation | None:
+def _read(
+    sql: LiteralString, execution_id: UUID, more: Mapping[str, Any]
+) -> Situation | None:
+    params = {"execution": execution_id, **bounds(execution_id), **more}
     for row in fetch(sql, params):
         return _situation(*row)
     return None
@@ -145,13 +149,15 @@ def _situation(
     )
 
 
-_READ_EACH: LiteralString = """
+_READ_SOME: LiteralString = """
 SELECT e.id, e.status, e.cancel_request IS NOT NULL, e.epoch, e.cursor, e.role_pins,
   e.input,
   (SELECT json_agg(json_build_array(s.path, s.status, s.output, s.exports, s.error))
-   FROM executions_steprun s WHERE s.execution_id = e.id AND s.path = ANY(%(paths)s))
+   FROM executions_steprun s
+   WHERE s.execution_id = e.id AND s.path = ANY(%(paths)s) AND {bounded})
 FROM executions_execution e WHERE e.id = ANY(%(executions)s)
 """
+_READ_EACH = _READ_SOME.format(bounded=BOUNDED)
 
 
 def read_each(
@@ -159,7 +165,8 @@ def read_each(
 ) -> dict[UUID, Situation]:
     """Read what deciding about one step of several executions takes."""
     paths = sorted(_decisive(plan, planned))
-    rows = fetch(_READ_EACH, {"executions": list(executions), "paths": paths})
+    params = {"executions": list(executions), "paths": paths}
+    rows = fetch(_READ_EACH, params | bounds(*executions))
     return {execution: _situation(*row) for execution, *row in rows}
 
 
@@ -261,16 +268,18 @@ def _block_before(plan: Plan, block: Block) -> Block | None:
     return plan.blocks[block.index - 1] if block.index else None
 
 
-_ALL_SETTLED: LiteralString = """
+_NONE_OPEN: LiteralString = """
 SELECT NOT EXISTS (
   SELECT 1 FROM generate_series(%(last)s::int, %(first)s::int, -1) AS place(ordinal)
   LEFT JOIN LATERAL (
     SELECT s.status FROM executions_steprun s
-    WHERE s.execution_id = %(execution)s AND s.ordinal = place.ordinal LIMIT 1
+    WHERE s.execution_id = %(execution)s AND s.ordinal = place.ordinal AND {bounded}
+    LIMIT 1
   ) s ON true
   WHERE s.status IS NULL
      OR s.status NOT IN ('completed', 'failed', 'timed_out', 'skipped', 'cancelled'))
 """
+_ALL_SETTLED = _NONE_OPEN.format(bounded=BOUNDED)
 
 
 def all_settled(execution_id: UUID, block: Block) -> bool:
@@ -282,6 +291,7 @@ def all_settled(execution_id: UUID, block: Block) -> bool:
     """
     params = {
         "execution": execution_id,
+        **bounds(execution_id),
         "first": block.ordinals[0],
         "last": block.ordinals[-1],
     }

@@ -8,6 +8,7 @@ from uuid import UUID
 from executions.database import fetch, json_or_null, one_transaction
 from executions.lifecycle.locking import lock_execution
 from executions.lifecycle.outcomes import STOPPED
+from executions.lifecycle.pruning import BOUNDED, bounds
 
 _END: LiteralString = f"""
 WITH ended AS (
@@ -61,10 +62,10 @@ def terminate(execution_id: UUID, *, by: str | None, reason: str | None) -> bool
     return _end(_END_ACTIVE, execution_id, "cancelled", error=error, data=data)
 
 
-_CANCEL_REQUEST: LiteralString = """
+_CANCEL_REQUEST: LiteralString = f"""
 SELECT x.cancel_request->>'by', x.cancel_request->>'reason',
   EXISTS (SELECT 1 FROM executions_steprun s
-          WHERE s.execution_id = x.id AND s.status = 'running')
+          WHERE s.execution_id = x.id AND s.status = 'running' AND {BOUNDED})
 FROM executions_execution x
 WHERE x.id = %(execution)s AND x.cancel_request IS NOT NULL
 """
@@ -78,7 +79,8 @@ def finish_cancel(execution_id: UUID, *, whatever_runs: bool = False) -> bool:
     """
     with one_transaction():
         lock_execution(execution_id)
-        for by, reason, runs in fetch(_CANCEL_REQUEST, {"execution": execution_id}):
+        params = {"execution": execution_id, **bounds(execution_id)}
+        for by, reason, runs in fetch(_CANCEL_REQUEST, params):
             if runs and not whatever_runs:
                 return False
             data, error = {"by": by, "reason": reason}, _of_people("cancelled", reason)
@@ -119,6 +121,7 @@ def _end(
 ) -> bool:
     params: dict[str, Any] = {
         "execution": execution_id,
+        **bounds(execution_id),
         "status": status,
         "epoch": epoch,
         "output": json_or_null(output),

@@ -15,6 +15,7 @@ from executions.lifecycle.outcomes import (
     settle_and_fail,
     wake_execution,
 )
+from executions.lifecycle.pruning import BOUNDED, bounds
 from executions.states import StepStatus
 
 # A run is lost when its worker's lease has ended, or when the worker should long have
@@ -101,9 +102,9 @@ WITH aside AS (
 resting AS (
   UPDATE executions_execution x SET status = 'waiting' FROM aside
   WHERE x.id = aside.execution_id AND x.status = 'running' AND NOT EXISTS (
-    SELECT 1 FROM executions_steprun o
-    WHERE o.execution_id = x.id AND o.path <> aside.path
-      AND o.status IN ('pending', 'running', 'retrying'))
+    SELECT 1 FROM executions_steprun s
+    WHERE s.execution_id = x.id AND s.path <> aside.path AND {BOUNDED}
+      AND s.status IN ('pending', 'running', 'retrying'))
     AND NOT EXISTS ({UNBEGUN})),
 told AS (
   INSERT INTO executions_event (execution_id, type, path, data)
@@ -122,7 +123,7 @@ def put_aside(step_run_id: UUID, *, among: range = range(0)) -> bool:
     params = {"id": step_run_id, "first": among.start, "last": among.stop - 1}
     with one_transaction():
         lock_execution_of(step_run_id)
-        return bool(fetch(_PUT_ASIDE, params))
+        return bool(fetch(_PUT_ASIDE, params | bounds(step_run_id)))
 
 
 # A deadline that a pause moved: the attempt was claimed under the old one.

@@ -11,6 +11,7 @@ from executions.committer import fetch, share
 from executions.database import json_or_null, one_transaction
 from executions.lifecycle.claims import CLAIMED, FIRST_CLAIM, ONE_RUN, Claim, NewRun
 from executions.lifecycle.locking import lock_execution
+from executions.lifecycle.pruning import BOUNDED, bounds
 from executions.states import StepStatus
 
 
@@ -34,11 +35,11 @@ class Settled:
 
 
 # The places of an execution `x` from `first` to `last` that no step has begun at.
-UNBEGUN: LiteralString = """
+UNBEGUN: LiteralString = f"""
   SELECT 1 FROM generate_series(%(first)s::int, %(last)s::int) AS place(ordinal)
-  LEFT JOIN executions_steprun o
-    ON o.execution_id = x.id AND o.ordinal = place.ordinal
-  WHERE o.id IS NULL
+  LEFT JOIN executions_steprun s
+    ON s.execution_id = x.id AND s.ordinal = place.ordinal AND {BOUNDED}
+  WHERE s.id IS NULL
 """
 
 # While an execution is being cancelled its steps are recorded and it goes nowhere; one
@@ -73,13 +74,13 @@ _TOLD: LiteralString = """
     %(error)s::jsonb FROM done
 """
 
-# With an execution that has just `ended`, its open steps are cut.
-STOPPED: LiteralString = """
+# With the execution, when it has just `ended`, its open steps are cut.
+STOPPED: LiteralString = f"""
 stopped AS (
   UPDATE executions_steprun s
   SET status = 'cancelled', finished_at = clock_timestamp(), fence = s.fence + 1,
     attempt_deadline = NULL, retry_at = NULL
-  FROM ended WHERE s.execution_id = ended.id {others}
+  FROM ended WHERE s.execution_id = %(execution)s AND {BOUNDED} {{others}}
     AND s.status IN ('pending', 'running', 'retrying', 'waiting', 'needs_attention')
   RETURNING s.path)
 """
@@ -197,6 +198,7 @@ def settle_and_fail(
     """Record a failure that ends the execution; what else was under way is cut."""
     reason = {"step_key": claim.run.key, **(outcome.error or {})}
     params = _params(claim, outcome, was=was) | {"reason": json_or_null(reason)}
+    params |= bounds(claim.run.id)
     with one_transaction():
         lock_execution(claim.run.execution_id)
         return bool(fetch(_SETTLE_AND_FAIL, params))

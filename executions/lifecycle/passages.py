@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from executions.database import decoded, fetch, json_or_null
 from executions.identity import step_run_id
+from executions.lifecycle.pruning import BOUNDED, bounds
 from executions.models import Execution
 
 _CREATE: LiteralString = """
@@ -93,7 +94,7 @@ def create_many(executions: Sequence[Execution], *, timeout_ms: int | None) -> N
         execution.created_at = execution.dispatched_at = made[execution.pk]
 
 
-_COPY: LiteralString = """
+_COPY: LiteralString = f"""
 WITH copied AS (
   INSERT INTO executions_steprun
     (id, execution_id, ordinal, path, key, role_name, status, attempt, crashes,
@@ -103,7 +104,7 @@ WITH copied AS (
   FROM unnest(%(ids)s::uuid[], %(ordinals)s::int[], %(paths)s::text[])
     AS new(id, ordinal, path)
   JOIN executions_steprun s
-    ON s.execution_id = %(source)s AND s.path = new.path
+    ON s.execution_id = %(source)s AND s.path = new.path AND {BOUNDED}
   RETURNING path),
 told AS (
   INSERT INTO executions_event (execution_id, type, path)
@@ -121,6 +122,7 @@ def copy_runs(source: UUID, target: UUID, *, places: Mapping[str, int]) -> int:
     """
     params = {
         "source": source,
+        **bounds(source),
         "target": target,
         "paths": list(places),
         "ordinals": list(places.values()),

@@ -12,6 +12,7 @@ from executions.database import fetch, one_transaction
 from executions.lifecycle.claims import Claim
 from executions.lifecycle.locking import lock_execution
 from executions.lifecycle.outcomes import UNBEGUN
+from executions.lifecycle.pruning import BOUNDED, bounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +111,7 @@ done AS (
 later AS (
   UPDATE executions_steprun s SET deadline_at = s.deadline_at + was.rest,
     worker = CASE WHEN s.status = 'running' THEN s.worker END
-  FROM was WHERE s.execution_id = was.id
+  FROM was WHERE s.execution_id = was.id AND {BOUNDED}
     AND s.status IN ('pending', 'running', 'retrying', 'waiting')),
 {_TOLD}
 """
@@ -118,7 +119,8 @@ later AS (
 
 def resume(execution_id: UUID, request: Request) -> bool:
     """Let a paused execution go on; the caller sends what is due."""
-    return _ask(_RESUME, execution_id, request, "resumed")
+    more = dict(bounds(execution_id))
+    return _ask(_RESUME, execution_id, request, "resumed", more)
 
 
 _REVIVE: LiteralString = """
@@ -140,14 +142,14 @@ told AS (
 SELECT epoch FROM done
 """
 # A step that is reset waits for a worker from now on.
-_RESET: LiteralString = """
+_RESET: LiteralString = f"""
 WITH reset AS (
   UPDATE executions_steprun s SET
     status = 'pending', spent = s.attempt, crashes = 0, fence = s.fence + 1,
     output = NULL, exports = NULL, error = NULL, worker = NULL,
     deadline_at = NULL, attempt_deadline = NULL, retry_at = clock_timestamp(),
     finished_at = NULL
-  WHERE s.execution_id = %(execution)s AND s.path = ANY(%(paths)s)
+  WHERE s.execution_id = %(execution)s AND s.path = ANY(%(paths)s) AND {BOUNDED}
     AND s.status IN ('failed', 'timed_out', 'cancelled', 'needs_attention')
   RETURNING s.path),
 told AS (
@@ -178,7 +180,7 @@ def revive(
     with one_transaction():
         lock_execution(execution_id)
         for (new_epoch,) in fetch(_REVIVE, params | more):
-            fetch(_RESET, params | {"paths": list(paths)})
+            fetch(_RESET, params | bounds(execution_id) | {"paths": list(paths)})
             return int(new_epoch)
     return None
 
@@ -199,7 +201,7 @@ def reset_step(execution_id: UUID, path: str, request: Request) -> bool:
     params = {"execution": execution_id, "paths": [path], **request.params()}
     with one_transaction():
         lock_execution(execution_id)
-        return bool(fetch(_RESET, params))
+        return bool(fetch(_RESET, params | bounds(execution_id)))
 
 
 def stir(execution_id: UUID, request: Request, *, path: str, action: str) -> None:
@@ -212,10 +214,10 @@ _REST: LiteralString = f"""
 UPDATE executions_execution x SET status = 'waiting'
 WHERE x.id = %(execution)s AND x.status = 'running' AND x.cancel_request IS NULL
   AND EXISTS (
-    SELECT 1 FROM executions_steprun s WHERE s.execution_id = x.id
+    SELECT 1 FROM executions_steprun s WHERE s.execution_id = x.id AND {BOUNDED}
       AND s.status IN ('waiting', 'needs_attention'))
   AND NOT EXISTS (
-    SELECT 1 FROM executions_steprun s WHERE s.execution_id = x.id
+    SELECT 1 FROM executions_steprun s WHERE s.execution_id = x.id AND {BOUNDED}
       AND s.status IN ('pending', 'running', 'retrying'))
   AND NOT EXISTS ({UNBEGUN})
 RETURNING x.id
@@ -231,7 +233,7 @@ def rest(execution_id: UUID, *, among: range) -> bool:
     params = {"execution": execution_id, "first": among.start, "last": among.stop - 1}
     with one_transaction():
         lock_execution(execution_id)
-        return bool(fetch(_REST, params))
+        return bool(fetch(_REST, params | bounds(execution_id)))
 
 
 def _ask(

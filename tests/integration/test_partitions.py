@@ -8,7 +8,8 @@ import itertools
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection, models, transaction
 
 from core_orchestration.models import Orchestration
-from executions import diagnosis, lifecycle, retention
+from executions import diagnosis, lifecycle, recovery, retention, situation
+from executions.database import fetch
 from executions.identity import step_run_id
 from executions.launch import launch
 from executions.models import Event, Execution, StepRun
@@ -34,13 +36,17 @@ from tests.integration.engine import (
     chain,
     claimed,
     finish,
+    group,
+    launched,
     new_run,
     now_of,
     orchestration,
+    plan_of,
     role,
     step,
     told,
     until,
+    worker,
 )
 
 pytest_plugins = ("tests.integration.stage",)
@@ -509,6 +515,129 @@ def test_partitions_are_made_later_when_tables_are_in_use(
     assert len(upkeep.prepare(NOW + WEEK)) == 1
 
 
+# --- what is looked into --------------------------------------------------------------
+
+_SCANS = """
+SELECT relname, coalesce(seq_scan, 0) + coalesce(idx_scan, 0)
+FROM pg_stat_xact_user_tables
+WHERE relname ~ '^executions_(steprun|event)_'
+"""
+
+
+@contextmanager
+def looking_only_into(*periods_named: str) -> Iterator[None]:
+    """See that each partition that a transaction's statements scan is of a period."""
+
+    def scans() -> dict[str, int]:
+        with connection.cursor() as cursor:
+            cursor.execute(_SCANS)
+            return dict(cursor.fetchall())
+
+    with transaction.atomic():
+        before = scans()
+        yield
+        after = scans()
+    scanned = {name for name, number in after.items() if number > before.get(name, 0)}
+    assert scanned
+    assert {name.rpartition("_")[2] for name in scanned} <= {*periods_named}
+
+
+@pytest.fixture
+def under_way(weeks: None) -> Execution:
+    """An execution that has ended its first step, and failed in its group of two."""
+    same = role()
+    execution = launched(
+        step("a", same), *group("b", "c", of=same), step("d", same, on_error="continue")
+    )
+    finish(execution, "a")
+    assert lifecycle.settle(claimed(execution, "b"), FAILED)
+    return execution
+
+
+def test_reading_looks_into_the_execution_s_own_partition(under_way: Execution) -> None:
+    key, plan = under_way.pk, plan_of(under_way)
+    a, b, c, _ = plan.steps
+    with looking_only_into(name_of(NOW)):
+        for _ in range(3):  # whether prepared by then or not
+            assert situation.read(key, ["a", "b"])
+            assert situation.read_before(key, plan, b, c)
+            assert situation.read_all(key)
+            assert set(situation.read_each([key], plan, b)) == {key}
+            assert situation.all_settled(key, a.block)
+            assert not situation.all_settled(key, b.block)
+            assert under_way.events.count()
+
+
+ASKED = lifecycle.Request(by=None)
+# What is done to an execution `x` with the claim `c`.
+TRANSITIONS: dict[str, Callable[[Execution, lifecycle.Claim], object]] = {
+    "settle": lambda x, c: lifecycle.settle(c, DONE),
+    "settle from outside": lambda x, c: lifecycle.settle(c, DONE, wake=True),
+    "fail with it": lambda x, c: lifecycle.settle_and_fail(c, FAILED),
+    "complete with it": lambda x, c: lifecycle.settle_and_complete(c, DONE, None),
+    "claim": lambda x, c: lifecycle.settle_and_claim(c, DONE, new_run(x, "d")).next,
+    "complete": lambda x, c: lifecycle.complete(x.pk, epoch=1, output=None),
+    "terminate": lambda x, c: lifecycle.terminate(x.pk, by=None, reason=None),
+    "reset": lambda x, c: lifecycle.reset_step(x.pk, "b", ASKED),
+    "resume": lambda x, c: (
+        lifecycle.pause(x.pk, ASKED) and lifecycle.resume(x.pk, ASKED)
+    ),
+    "rest": lambda x, c: not lifecycle.rest(x.pk, among=range(1, 3)),
+    "cancel": lambda x, c: (
+        lifecycle.request_cancel(x.pk, ASKED, grace=WEEK)
+        and not lifecycle.finish_cancel(x.pk)
+    ),
+    "copy": lambda x, c: lifecycle.copy_runs(x.pk, chain("a").pk, places={"a": 0}),
+}
+
+
+@pytest.mark.parametrize("act", TRANSITIONS.values(), ids=TRANSITIONS)
+def test_transitions_look_into_the_execution_s_own_partition(
+    under_way: Execution, act: Callable[[Execution, lifecycle.Claim], object]
+) -> None:
+    claim = claimed(under_way, "c")
+    with looking_only_into(name_of(NOW)):
+        assert act(under_way, claim)
+
+
+def test_the_reconciler_looks_into_the_partitions_of_what_is_under_way(
+    under_way: Execution, two_steps: Orchestration
+) -> None:
+    old = began(two_steps, THIS_WEEK - 3 * WEEK)
+    lost = claimed(under_way, "c", by=worker(lease_s=-5))
+    params = {"quiet": 0, "past": "infinity", "batch": 9, "held": 60}
+    with looking_only_into(name_of(NOW), name_of(THIS_WEEK - 3 * WEEK)):
+        assert recovery.free_overrun_steps() == 0
+        assert old.pk in {row[0] for row in fetch(recovery._SUSPECTS, params)}
+        ((_, found, *_),) = fetch(recovery._LAPSED_RUNS, {"batch": 9})
+    assert found == lost.run.id
+    with looking_only_into(name_of(NOW)):
+        assert lifecycle.put_aside(found, among=range(1, 3))
+
+
+def test_one_table_is_read_by_the_index_of_the_execution(
+    two_steps: Orchestration,
+) -> None:
+    """Many began in the same millisecond; with or without statistics none is read."""
+    first = began(two_steps, NOW)
+    for _ in range(60):
+        began(two_steps, NOW)
+    with connection.cursor() as cursor:
+        for statistics in ("SELECT 1", "ANALYZE executions_steprun"):
+            cursor.execute(statistics)
+            cursor.execute(
+                f"PREPARE reading(uuid) AS {situation._READ_ALL}"
+                % dict.fromkeys(("execution", "lowest", "highest"), "$1")
+            )
+            cursor.execute("SET enable_seqscan = off")
+            cursor.execute(f"EXPLAIN EXECUTE reading('{first.pk}')")
+            plan = "\n".join(row[0] for row in cursor.fetchall())
+            cursor.execute("DEALLOCATE reading")
+            assert "step_run_log" in plan, plan
+            assert "executions_steprun_pkey" not in plan, plan
+    connection.close()
+
+
 # --- what leaves ----------------------------------------------------------------------
 
 
@@ -537,6 +666,23 @@ def test_partitions_leave_whose_executions_are_all_gone(
             lines += [json.loads(line) for line in file]
     assert {line["id"] for line in lines} == {str(one.pk) for one in old}
     assert all(len(line["step_logs"]) == len(line["events"]) == 2 for line in lines)
+
+
+def test_prune_says_how_many_periods_it_dropped(
+    weeks: None, two_steps: Orchestration
+) -> None:
+    ended(two_steps, THIS_WEEK - 6 * WEEK)
+    there, first, second = len(names()), io.StringIO(), io.StringIO()
+    call_command("prune", days=30, stdout=first)
+    call_command("prune", days=30, stdout=second)
+
+    gone = there - len(names())
+    assert gone > 1
+    assert first.getvalue().splitlines() == [
+        "Removed 1 executions and 0 rows of Celery's results.",
+        f"Dropped the partitions of {gone} periods.",
+    ]
+    assert len(second.getvalue().splitlines()) == 1
 
 
 def test_rows_of_a_dated_partition_are_not_deleted_one_by_one(

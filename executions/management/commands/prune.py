@@ -37,15 +37,19 @@ class Command(BaseCommand):
         if dry_run:
             self._tell("Would remove", retention.count(days))
             return
-        executions = results = 0
+        executions = results = periods = 0
         try:
             for swept in retention.sweep(days):
                 executions += swept.executions
                 results += swept.results
+                periods += swept.periods
         except NotArchived as error:
             raise CommandError(str(error)) from error
         finally:
-            self._tell("Removed", Swept(executions=executions, results=results))
+            whole = Swept(executions=executions, results=results, periods=periods)
+            self._tell("Removed", whole)
+            if periods:
+                self.stdout.write(f"Dropped the partitions of {periods} periods.")
 
     def _tell(self, what: str, swept: Swept) -> None:
         self.stdout.write(
