@@ -57,12 +57,12 @@ def _says(version: OrchestrationVersion, digest: str) -> bool:
     return content_digest(to_json(parse(version.definition))) == digest
 
 
-def publisher_sees(version_id: str, role: Role) -> bool:
+def publisher_sees(version_id: str, role_id: str) -> bool:
     """Tell whether a role may be named by who published a version, if anybody did."""
     version = OrchestrationVersion.objects.only("created_by").get(pk=version_id)
     if version.created_by is None:
         return True
-    return Role.objects.visible_to(version.created_by).filter(pk=role.pk).exists()
+    return Role.objects.visible_to(version.created_by).filter(pk=role_id).exists()
 
 
 def _last_number(orchestration: Orchestration) -> int:

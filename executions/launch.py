@@ -21,9 +21,8 @@ from executions.plan import roles_named
 from executions.signatures import Address
 from executions.states import ExecutionStatus
 from roles import snapshots
-from roles.models import Role
 from roles.schemas.values import same
-from roles.snapshots import RoleUnavailable
+from roles.snapshots import Candidate, RoleUnavailable
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
@@ -238,10 +237,11 @@ def _problems(definition: Definition, given: Any) -> list[Problem]:
 def _pins(
     definition: Definition, orchestration: Orchestration, version: str
 ) -> dict[str, str]:
-    def may_use(role: Role) -> bool:
+    def may_use(role: Candidate) -> bool:
         """Ask again: the name may have become that of somebody else's role."""
-        owners = (None, orchestration.created_by_id)
-        return role.created_by_id in owners or versions.publisher_sees(version, role)
+        if role.owner in (None, orchestration.created_by_id):
+            return True
+        return versions.publisher_sees(version, role.spec.id)
 
     try:
         return snapshots.pin(roles_named(definition), may_use=may_use)

@@ -9,7 +9,6 @@ and identities that grow with time, so that old rows leave in ranges.
 from __future__ import annotations
 
 from typing import Self
-from uuid import UUID
 
 from django.conf import settings
 from django.db import models
@@ -257,31 +256,6 @@ class StepRun(models.Model):
         return self.path
 
 
-class EventQuerySet(models.QuerySet["Event"]):
-    def beyond(
-        self, execution_id: UUID, cursor: tuple[int, int]
-    ) -> models.QuerySet[Event]:
-        """List what lies beyond `cursor`, settled or not, in no order."""
-        return self.filter(execution_id=execution_id).extra(
-            where=["(transaction_id, id) > (%s::text::xid8, %s)"], params=cursor
-        )
-
-    def after(
-        self, execution_id: UUID, cursor: tuple[int, int]
-    ) -> models.QuerySet[Event]:
-        """
-        List what happened since `cursor`, in an order that no late commit disturbs.
-
-        Identities are given out before a transaction commits, so a lower one may
-        appear later; the pair (transaction, id) of transactions that are all over
-        is a total order that never grows in the middle.
-        """
-        rows = self.beyond(execution_id, cursor).extra(
-            where=["transaction_id < pg_snapshot_xmin(pg_current_snapshot())"]
-        )
-        return rows.order_by("transaction_id", "id")
-
-
 class Event(models.Model):
     """Something that happened to an execution; never changed, read by viewers."""
 
@@ -300,8 +274,6 @@ class Event(models.Model):
     path = models.CharField(max_length=500, null=True, blank=True)  # noqa: DJ001
     data = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Func(function="clock_timestamp"))
-
-    objects = EventQuerySet.as_manager()
 
     class Meta:
         ordering = ("execution", "transaction_id", "id")

@@ -10,18 +10,18 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, LiteralString
 from uuid import UUID
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection
 
-from executions.database import UNREACHABLE
+from executions.database import UNREACHABLE, decoded, fetch
 from executions.live.hub import Hub
-from executions.models import Event, Execution
 from executions.states import TERMINAL_EXECUTION
 
 BATCH = 500
@@ -57,28 +57,51 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
-    """What one read found; `is_over` when nothing more will ever come."""
+    """
+    What one read found, as text, and the place behind it.
 
-    events: list[Event]
+    `is_full` when more could be read at once; `is_over` when nothing will ever come.
+    """
+
+    text: str
+    cursor: Cursor
+    is_full: bool = False
     is_over: bool = False
 
 
-async def stream(execution_id: UUID, cursor: Cursor) -> AsyncIterator[str]:
-    """Yield the text of the event stream from `cursor` to the execution's end."""
-    yield f"retry: {_RECONNECT_MS}\n\n"
+# Identities are given out before a transaction commits, so a lower one may appear
+# later; the pair (transaction, id) of transactions that are all over is a total order
+# that never grows in the middle. What is settled so stands before what is not.
+_NEWS: LiteralString = """
+SELECT x.status, e.settled, e.transaction_id::text, e.id, e.type, e.path, e.created_at,
+  e.data
+FROM executions_execution x LEFT JOIN LATERAL (
+  SELECT v.*, v.transaction_id < pg_snapshot_xmin(pg_current_snapshot()) AS settled
+  FROM executions_event v
+  WHERE v.execution_id = %(execution)s
+    AND (v.transaction_id, v.id) > (%(transaction)s::text::xid8, %(event)s::bigint)
+  ORDER BY v.transaction_id, v.id LIMIT %(limit)s::int) e ON true
+WHERE x.id = %(execution)s
+ORDER BY e.transaction_id, e.id
+"""
+
+
+async def stream(execution_id: UUID, news: News) -> AsyncIterator[str]:
+    """Yield the text of the event stream, from the first news to the last."""
+    yield f"retry: {_RECONNECT_MS}\n\n{news.text}"
+    if news.is_over:
+        return
     async with Hub.of_this_loop().watching(execution_id) as wake:
         beat, pause = time.monotonic(), SOONEST_S
         while True:
             wake.clear()
-            news = await _read(execution_id, cursor)
-            for event in news.events:
-                cursor = Cursor(event.transaction_id, event.pk)
-                yield _written(event, cursor)
-            if news.is_over:
-                yield f"event: end\ndata: {json.dumps({'id': str(cursor)})}\n\n"
-                return
-            if news.events:
+            news = await _read(execution_id, news.cursor)
+            if news.text:
                 beat, pause = time.monotonic(), SOONEST_S
+                yield news.text
+            if news.is_over:
+                return
+            if news.is_full:
                 continue
             if time.monotonic() - beat >= HEARTBEAT_S:
                 beat = time.monotonic()
@@ -96,46 +119,86 @@ async def _woken(wake: asyncio.Event, seconds: float) -> bool:
 
 async def _read(execution_id: UUID, cursor: Cursor) -> News:
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_readers, _news, execution_id, cursor)
+    return await loop.run_in_executor(_readers, _read_apart, execution_id, cursor)
 
 
-def _news(execution_id: UUID, cursor: Cursor) -> News:
-    """Read what came after `cursor`; a database that is away has no news."""
-    place = (cursor.transaction, cursor.event)
+def _read_apart(execution_id: UUID, cursor: Cursor) -> News:
+    """Read in a thread that is not to keep a connection."""
     try:
-        if events := list(Event.objects.after(execution_id, place)[:BATCH]):
-            return News(events=events)
-        status = Execution.objects.values_list("status", flat=True).get(pk=execution_id)
-        # What came with the end, or is held back by an older transaction, still open,
-        # is there once the status tells of the end: it is asked for afterwards.
-        is_over = (
-            status in TERMINAL_EXECUTION
-            and not Event.objects.beyond(execution_id, place).exists()
-        )
-        return News(events=[], is_over=is_over)
-    except Execution.DoesNotExist:
-        return News(events=[], is_over=True)
-    except UNREACHABLE:
-        return News(events=[])
+        return news_after(execution_id, cursor)
     finally:
         connection.close()
 
 
-def _written(event: Event, cursor: Cursor) -> str:
-    data = json.dumps(_described(event, cursor), cls=DjangoJSONEncoder)
-    return f"id: {cursor}\nevent: {event.type}\ndata: {data}\n\n"
+def news_after(execution_id: UUID, cursor: Cursor) -> News:
+    """
+    Read what came after `cursor`; a database that is away has no news.
 
-
-def _described(event: Event, cursor: Cursor) -> dict[str, Any]:
-    return {
-        "id": str(cursor),
-        "type": event.type,
-        "execution_id": event.execution_id,
-        "path": event.path,
-        "step_key": event.path and step_key_of(event.path),
-        "at": event.created_at,
-        "data": event.data,
+    One snapshot shows the status and the events: what came with the end is seen with
+    it, and what an older transaction, still open, holds back keeps the stream open.
+    """
+    asked = {
+        "execution": execution_id,
+        "transaction": str(cursor.transaction),
+        "event": cursor.event,
+        "limit": BATCH,
     }
+    try:
+        rows = fetch(_NEWS, asked)
+    except UNREACHABLE:
+        return News(text="", cursor=cursor)
+    events = [_Event(execution_id, *row[2:]) for row in rows if row[1]]
+    cursor = events[-1].cursor if events else cursor
+    is_over = _is_over(rows, len(events))
+    blocks = [event.written() for event in events]
+    if is_over:
+        blocks.append(f"event: end\ndata: {json.dumps({'id': str(cursor)})}\n\n")
+    return News(
+        text="".join(blocks),
+        cursor=cursor,
+        is_full=len(events) == BATCH,
+        is_over=is_over,
+    )
+
+
+def _is_over(rows: Sequence[tuple[Any, ...]], told: int) -> bool:
+    """Tell whether all was told of an execution that ended, or is not there."""
+    if not rows:
+        return True
+    status, settled, *_ = rows[-1]
+    return status in TERMINAL_EXECUTION and settled is not False and told < BATCH
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """An event, as it was read."""
+
+    execution_id: UUID
+    transaction: str
+    id: int
+    type: str
+    path: str | None
+    at: datetime
+    data: Any
+
+    @property
+    def cursor(self) -> Cursor:
+        return Cursor(int(self.transaction), self.id)
+
+    def written(self) -> str:
+        data = json.dumps(self._described(), cls=DjangoJSONEncoder)
+        return f"id: {self.cursor}\nevent: {self.type}\ndata: {data}\n\n"
+
+    def _described(self) -> dict[str, Any]:
+        return {
+            "id": str(self.cursor),
+            "type": self.type,
+            "execution_id": self.execution_id,
+            "path": self.path,
+            "step_key": self.path and step_key_of(self.path),
+            "at": self.at,
+            "data": decoded(self.data),
+        }
 
 
 def step_key_of(path: str) -> str:

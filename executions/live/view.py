@@ -7,8 +7,12 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.db import connection
-from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
-from django.shortcuts import get_object_or_404
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponseBase,
+    StreamingHttpResponse,
+)
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import (
     AuthenticationFailed,
@@ -18,7 +22,7 @@ from rest_framework.exceptions import (
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
-from executions.live.stream import BadCursor, Cursor, stream
+from executions.live.stream import BadCursor, Cursor, News, news_after, stream
 from executions.models import Execution
 from roles.rest.authentication import SCHEME
 from roles.rest.problems import ApiProblem, answer_with, problem_response
@@ -50,24 +54,25 @@ _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 async def events(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Stream an execution's events from the start, or from `Last-Event-ID`."""
     try:
-        cursor = await sync_to_async(_admitted)(request, pk)
+        news = await sync_to_async(_admitted)(request, pk)
     except Exception as error:
         if (problem := problem_response(error, {})) is None:
             raise
         return problem
     return StreamingHttpResponse(
-        stream(pk, cursor), content_type="text/event-stream", headers=_HEADERS
+        stream(pk, news), content_type="text/event-stream", headers=_HEADERS
     )
 
 
-def _admitted(request: HttpRequest, pk: UUID) -> Cursor:
-    """Return where to begin, or raise why there is nothing to see."""
+def _admitted(request: HttpRequest, pk: UUID) -> News:
+    """Return what the stream begins with, or raise why there is nothing to see."""
     try:
         user = _user(request)
         if request.method != "GET":
             raise MethodNotAllowed(str(request.method))
-        get_object_or_404(Execution.objects.visible_to(user).only("pk"), pk=pk)
-        return Cursor.parse(_place(request))
+        if not Execution.objects.visible_to(user).filter(pk=pk).exists():
+            raise Http404
+        return news_after(pk, Cursor.parse(_place(request)))
     finally:
         if not connection.in_atomic_block:
             connection.close()  # the stream that follows holds none
@@ -86,4 +91,5 @@ def _user(request: HttpRequest) -> Any:
 
 
 def _place(request: HttpRequest) -> str:
-    return request.headers.get("Last-Event-ID") or request.GET.get("after") or "0-0"
+    given = request.META.get("HTTP_LAST_EVENT_ID") or request.GET.get("after")
+    return given or "0-0"

@@ -58,7 +58,7 @@ def makes_execution(summary: str, request: Any, **more: Any) -> Callable[..., An
 
 def key_of(request: Request) -> str | None:
     """Return the request's Idempotency-Key, if it has one."""
-    key = request.headers.get("Idempotency-Key")
+    key: str | None = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if key is None:
         return None
     if not 1 <= len(key) <= MAX_KEY or not key.isprintable():

@@ -65,7 +65,7 @@ class ExecuteView(Resource):
     queryset = (
         Orchestration.objects.filter(archived_at=None)
         .select_related("published")
-        .defer("published__definition")
+        .only("name", "is_active", "archived_at", "created_by", "published__number")
     )
     serializer_class = ExecuteSerializer
     pagination_class = None

@@ -25,9 +25,11 @@ from executions.models import Event, Execution
 from roles import keys
 from roles.models import Role
 from tests.integration.answers import problem_of
+from tests.integration.statements import statements
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MakeRole = Callable[..., Role]
+NOTHING_YET = stream.News(text="", cursor=stream.Cursor())
 CANCELLED = ["execution.cancel_requested", "execution.cancelled", "end"]
 
 
@@ -119,6 +121,22 @@ def test_what_happens_is_told_as_it_happens(
         return seen
 
     assert run(story()) == ["execution.created", *CANCELLED]
+
+
+def test_a_finished_execution_is_told_at_once(
+    execution: Execution, headers: dict[str, str]
+) -> None:
+    """Who asks, whether they may, and one read: nobody subscribes or reads again."""
+    control.cancel(execution.pk, by="ada")
+
+    async def story() -> bool:
+        await whole(AsyncClient(), url_of(execution), headers=headers)
+        return Hub.of_this_loop().is_listening
+
+    run(whole(AsyncClient(), url_of(execution), headers=headers))  # notes the key's use
+    with statements() as seen:
+        assert not run(story())
+    assert len(seen) == 3
 
 
 @pytest.mark.parametrize("how", ["header", "query"])
@@ -228,12 +246,20 @@ def test_without_valkey_the_sweep_tells(
     assert run(story())[-1] == "end"
 
 
+def test_an_execution_that_was_removed_has_no_more_news(execution: Execution) -> None:
+    gone = execution.pk
+    execution.delete()
+    news = stream.news_after(gone, stream.Cursor())
+    assert news.is_over
+    assert news.text.startswith("event: end")
+
+
 def test_a_viewer_who_leaves_is_forgotten(
     execution: Execution, headers: dict[str, str]
 ) -> None:
     async def story() -> None:
         hub = Hub.of_this_loop()
-        events: Any = stream.stream(execution.pk, stream.Cursor())
+        events: Any = stream.stream(execution.pk, NOTHING_YET)
         assert [await anext(events), await anext(events)]
         assert hub.viewers == 1
         await events.aclose()
@@ -291,7 +317,7 @@ def test_many_viewers_hold_no_connection(
         return int(count)
 
     async def story() -> None:
-        streams = [stream.stream(execution.pk, stream.Cursor()) for _ in range(100)]
+        streams = [stream.stream(execution.pk, NOTHING_YET) for _ in range(100)]
         for _ in range(2):
             await asyncio.gather(*(anext(stream) for stream in streams))
         assert await sync_to_async(connections)() <= 8
