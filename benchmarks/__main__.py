@@ -99,7 +99,7 @@ def _measured(chosen: argparse.Namespace, running: Servers, results: Results) ->
         ).run(rounds)
         scaled += scale(running, chosen, results.skipped)
     finally:
-        if results.repetitions or scaled:
+        if results.repetitions or scaled or results.skipped:
             report.write(chosen.out, results, machine, scaled, quick=chosen.quick)
     return 0
 

@@ -17,7 +17,7 @@ from benchmarks.works import P50_MS, P99_MS, SECONDS, STEPS_S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repetition:
-    """`trouble` says why there are no figures."""
+    """What a round gave for a case; `trouble` says why there are no figures."""
 
     round: int
     system: str
@@ -36,6 +36,12 @@ class Spread:
     median: float
     least: float
     most: float
+
+
+def of_answers(answers: Sequence[Mapping[str, Any]], steps: int) -> dict[str, float]:
+    """Sum up a round's repeats by the median of each figure."""
+    found = [of_answer(answer, steps) for answer in answers]
+    return {key: median([each[key] for each in found]) for key in found[0]}
 
 
 def of_answer(answer: Mapping[str, Any], steps: int) -> dict[str, float]:

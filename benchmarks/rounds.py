@@ -1,5 +1,5 @@
 """
-The rounds: in each, every system in turn is started, does each work once, and stops.
+The rounds: in each, every system in turn is started, does each work, and stops.
 
 So all systems meet the same states of a machine that others may use, too, and no
 two of them are ever up at once. Who begins changes from round to round.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from benchmarks.works import Case
 from config.dev.terminal import say
 
 COUNTED = {"work": "chain", "executions": 20, "length": 10}
+BREATH_S = 0.2  # between repeats: what the last one has left behind ends in it
 # Settings of this project in the shell would change what is measured.
 PREFIXES = ("CORE_", "DJANGO_", "DATABASE_", "REDIS_", "BENCH_")
 
@@ -113,16 +115,17 @@ class Rounds:
     ) -> Repetition:
         request = case.asked(quick=self.quick)
         steps = works.steps(request)
+        if trouble := _trouble(driver.ask(case.warming(quick=self.quick))):
+            return _failed(number, system, case, trouble)
         roots = meter.Roots(driver=driver.pid, named=driver.roots, own=os.getpid())
         before = meter.Reading.now(self.servers, system.database, roots)
         with _memory(request, driver.roots) as memory:
-            answer = driver.ask(request)
-        if "seconds" not in answer:
-            trouble = answer.get("unsupported") or answer.get("error") or str(answer)
-            return _failed(number, system, case, str(trouble))
+            answers = _repeated(driver, request, case.repeats)
+        if trouble := _trouble(answers[-1]):
+            return _failed(number, system, case, trouble)
         after = meter.Reading.now(self.servers, system.database, roots)
-        found = figures.of_answer(answer, steps)
-        found |= memory | meter.figures(before, after, steps)
+        found = figures.of_answers(answers, steps)
+        found |= memory | meter.figures(before, after, steps * case.repeats)
         return Repetition(
             round=number, system=system.name, case=case.key, figures=found
         )
@@ -134,6 +137,24 @@ class Rounds:
             driver.ask(COUNTED)
         if found and found[0].count:
             self.results.statements[system.name] = found[0]
+
+
+def _repeated(
+    driver: Driver, request: Mapping[str, Any], repeats: int
+) -> list[dict[str, Any]]:
+    """Ask for the same again and again; the first trouble ends it."""
+    answers = [driver.ask(request)]
+    while len(answers) < repeats and not _trouble(answers[-1]):
+        time.sleep(BREATH_S)
+        answers.append(driver.ask(request))
+    return answers
+
+
+def _trouble(answer: Mapping[str, Any]) -> str:
+    """Say why there is no figure; nothing if there is one."""
+    if "seconds" in answer:
+        return ""
+    return str(answer.get("unsupported") or answer.get("error") or answer)
 
 
 def rotated(names: Sequence[str], number: int) -> list[str]:
@@ -173,6 +194,7 @@ def _memory(
 
     def look() -> None:
         found.update({f"memory_mb:{role}": pss_mb(roots[role]) for role in roots})
+        found["memory_mb:all"] = sum(found.values())
 
     timer = threading.Timer(request.get("seconds", 0) * 0.75, look)
     if request["work"] == "wait":

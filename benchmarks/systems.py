@@ -18,13 +18,16 @@ CORE = "core"
 
 _BASIC = ("W1", "W2/100", "W2/1000", "W3/200", "W4/launch", "W5/50", "W5/500")
 _MANY_WAIT, _CHILDREN, _POST = "W3/1000", "W2/100/children", "W4/post"
-_LONG = ("W5/1000",)
-_LONGER = (*_LONG, "W5/5000")
+_LONGER = ("W5/5000",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class System:
-    """`packages` says whether it has an environment of its own to be installed."""
+    """
+    `packages` says whether it has an environment of its own to be installed.
+
+    `without` names the servers in which it has no part.
+    """
 
     name: str
     title: str
@@ -32,6 +35,7 @@ class System:
     cases: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     packages: bool = True
+    without: tuple[str, ...] = ()
 
     @property
     def database(self) -> str:
@@ -51,39 +55,44 @@ SYSTEMS = (
         title="Celery canvas, results in Valkey",
         folder=PEERS / "celery",
         env={"RESULTS": "redis"},
-        cases=(*_BASIC, _MANY_WAIT, *_LONG),
+        without=("PostgreSQL",),
+        cases=(*_BASIC, _MANY_WAIT),
     ),
     System(
         name="celery-django",
         title="Celery canvas, results in PostgreSQL",
         folder=PEERS / "celery",
         env={"RESULTS": "django"},
-        cases=(*_BASIC, *_LONG),
+        cases=_BASIC,
     ),
     System(
         name="dbos",
         title="DBOS, in the client's process",
         folder=PEERS / "dbos",
         env={"DBOS_MODE": "inproc"},
-        cases=(*_BASIC, _CHILDREN, *_LONG),
+        without=("Valkey",),
+        cases=(*_BASIC, _CHILDREN),
     ),
     System(
         name="dbos-queue",
         title="DBOS, by a queue and two workers",
         folder=PEERS / "dbos",
         env={"DBOS_MODE": "queue"},
+        without=("Valkey",),
         cases=("W1", "W2/100", _CHILDREN, "W4/launch", "W5/50"),
     ),
     System(
         name="restate",
         title="Restate",
         folder=PEERS / "restate",
+        without=("PostgreSQL", "Valkey"),
         cases=(*_BASIC, _CHILDREN, _MANY_WAIT, _POST, *_LONGER),
     ),
     System(
         name="langgraph",
         title="LangGraph, checkpoints in PostgreSQL",
         folder=PEERS / "langgraph",
+        without=("Valkey",),
         cases=_BASIC,
     ),
 )

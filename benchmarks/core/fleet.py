@@ -88,9 +88,9 @@ class Fleet(System):
         steps = [_step(name, role, parallel_group="fan") for name in names]
         return self.make(*steps, _step("join", role))
 
-    def wait(self, seconds: float) -> str:
-        """Make one of a single step that waits on an event loop."""
-        given = {"seconds": seconds}
+    def wait(self) -> str:
+        """Make one of a step that waits on an event loop, as long as its input says."""
+        given = {"seconds": "{{ context.input.seconds }}"}
         return self.make(_step("wait", self.use(WAIT), input_mapping=given))
 
 

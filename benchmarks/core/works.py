@@ -8,7 +8,7 @@ one cheap count, or on an execution's live event stream.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any
 from uuid import UUID
@@ -21,6 +21,7 @@ from executions import launch as launching
 from executions.database import fetch
 
 POLL_S, TIGHT_S, LONGEST_S = 0.008, 0.0005, 900.0
+NOTHING: Mapping[str, Any] = {}
 _OPEN = """
 SELECT count(*) FILTER (WHERE status NOT IN ('completed')), min(error::text)
 FROM executions_execution WHERE id = ANY(%(ids)s)
@@ -64,7 +65,8 @@ class Works:
             if not memory and passed > seconds / 2:
                 memory["io worker"] = pss_mb([self._fleet.pid(IO)])
 
-        result = _run(self._wait_of(seconds), executions, each_look=sample)
+        given = {"seconds": seconds}
+        result = _run(self._wait_of(), executions, given, each_look=sample)
         return {**result, "memory_mb": memory}
 
     def latency(self, *, count: int, through: str = "launch") -> dict[str, Any]:
@@ -84,11 +86,13 @@ class Works:
 def _run(
     orchestration: str,
     executions: int,
+    given: Mapping[str, Any] = NOTHING,
+    *,
     each_look: Callable[[float], None] = lambda passed: None,
 ) -> dict[str, Any]:
     found = Orchestration.objects.get(pk=orchestration)
     watch = Stopwatch()
-    ids = _launched(found, executions)
+    ids = _launched(found, executions, given)
     submitted = watch.seconds
     while _open(ids):
         each_look(watch.seconds)
@@ -98,12 +102,14 @@ def _run(
     return {"seconds": watch.seconds, "submit_seconds": submitted}
 
 
-def _launched(orchestration: Orchestration, executions: int) -> list[UUID]:
+def _launched(
+    orchestration: Orchestration, executions: int, given: Mapping[str, Any]
+) -> list[UUID]:
     """Launch them with one call, where the product has such a call."""
     many = getattr(launching, "launch_many", None)
     if many is not None and executions > 1:
-        return [made.pk for made in many(orchestration, [{}] * executions)]
-    return [launching.launch(orchestration, {}).pk for _ in range(executions)]
+        return [made.pk for made in many(orchestration, [given] * executions)]
+    return [launching.launch(orchestration, given).pk for _ in range(executions)]
 
 
 def _open(ids: list[UUID]) -> int:

@@ -9,7 +9,8 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from benchmarks.figures import Figures, Spread, spread, values
-from benchmarks.report.tables import NAMES, SMALLER_IS_BETTER, number
+from benchmarks.report.markdown import number
+from benchmarks.report.tables import NAMES, SMALLER_IS_BETTER
 from benchmarks.systems import SYSTEMS, System
 from benchmarks.works import CASES, MAIN, TITLES, Case
 
@@ -38,11 +39,11 @@ Rows = list[tuple[System, Spread]]
 
 
 def draw(figures: Figures, folder: Path) -> None:
-    """Save what was measured, work by work."""
+    """Save what was measured, work by work, but for what some peers do aside."""
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):
         for work in TITLES:
-            cases = [case for case in CASES if case.work == work]
+            cases = [case for case in CASES if case.work == work and not case.aside]
             shown = [(case, rows) for case in cases if (rows := _rows(case, figures))]
             if shown:
                 path = folder / f"{work.lower()}.svg"
@@ -63,12 +64,15 @@ def _figure(work: str, shown: list[tuple[Case, Rows]]) -> Figure:
     heights = [len(rows) + 1.5 for _, rows in shown]
     size = (WIDTH, HEAD + ROW * sum(heights))
     figure = Figure(figsize=size, layout="constrained")
-    figure.suptitle(f"{work}  {TITLES[work]}", fontsize=11, x=0.01, ha="left")
+    figure.suptitle(f"{work}: {TITLES[work]}", fontsize=11, x=0.01, ha="left")
     panels = figure.subplots(len(shown), 1, squeeze=False, height_ratios=heights)
     for (case, rows), (axes,) in zip(shown, panels, strict=True):
         _panel(axes, case, rows)
     better = "less" if MAIN[work] in SMALLER_IS_BETTER else "more"
-    panels[-1][0].set_xlabel(f"{NAMES[MAIN[work]]} ({better} is better)")
+    panels[-1][0].set_xlabel(
+        f"{NAMES[MAIN[work]]} ({better} is better)\n"
+        "bars: medians of the rounds; lines: least to most"
+    )
     return figure
 
 
@@ -82,6 +86,7 @@ def _panel(axes: Any, case: Case, rows: Rows) -> None:
     axes.invert_yaxis()
     axes.set_title(case.title, loc="left", fontsize=10)
     axes.set_xlim(0, max(found.most for _, found in rows) * 1.12)
+    axes.xaxis.set_major_formatter("{x:,g}")
     axes.grid(axis="x", color=GRID, lw=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)

@@ -1,8 +1,8 @@
-"""Markdown tables: pure, from figures to text."""
+"""The tables of what was compared: pure, from figures to text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
 from benchmarks.bars import Verdict
 from benchmarks.figures import (
@@ -15,59 +15,33 @@ from benchmarks.figures import (
     troubles,
     values,
 )
-from benchmarks.measuring.statements import Tally, shortened
-from benchmarks.systems import CORE, SYSTEMS
-from benchmarks.works import P99_MS, Case
+from benchmarks.report.markdown import NONE, brief, number, ranged, table
+from benchmarks.systems import BY_NAME, CORE, SYSTEMS, System
+from benchmarks.works import BY_KEY, P99_MS, Case
 
 NAMES = {
     "steps_s": "steps/s",
     "seconds": "seconds",
-    "p50_ms": "p50 ms",
+    "p50_ms": "p50, ms",
 }
 SMALLER_IS_BETTER = ("seconds", "p50_ms")
-NONE = "–"
-LONGEST_TROUBLE = 90
+LONGEST_TROUBLE = 120
 MET = {True: "met", False: "**missed**", None: "not measured"}
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Make a table; the columns after the first are numbers."""
-    line = "|---" + "|---:" * (len(head) - 1) + "|"
-    body = (f"| {' | '.join(row)} |" for row in rows)
-    return "\n".join([f"| {' | '.join(head)} |", line, *body])
-
-
-def number(value: float | None) -> str:
-    """Write three digits that count, and all digits before the point."""
-    if value is None:
-        return NONE
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}" if abs(value) >= 0.01 or not value else "<0.01"
-
-
-def ranged(found: Spread | None) -> str:
-    """Write a median with the least and the most."""
-    if found is None:
-        return NONE
-    if found.least == found.most:
-        return number(found.median)
-    return f"{number(found.median)} ({number(found.least)}–{number(found.most)})"
+MEMORY, ALL_MEMORY = "memory_mb:", "memory_mb:all"
 
 
 def bars(verdicts: Sequence[Verdict]) -> str:
     rows = [
-        [each.work, each.name, number(each.value), each.limit, MET[each.met]]
+        [each.work, each.name, MET[each.met], number(each.value), each.limit]
         for each in verdicts
     ]
-    return table(("Work", "Bar", "Measured", "Limit", "Verdict"), rows)
+    return table(("Work", "Bar", "Verdict", "Measured", "Limit"), rows, words=3)
 
 
 def speeds(case: Case, figures: Figures) -> str:
     """Compare the systems in one case; a ratio above 1 is in this system's favour."""
-    latency = case.work == "W4"
-    name = NAMES[case.figure]
-    head = ["System", name, *(["p99 ms"] if latency else []), "this / system", "rounds"]
+    tail = ["p99, ms"] if case.work == "W4" else []
+    head = ["System", NAMES[case.figure], *tail, "C.O.R.E. better, times", "rounds"]
     rows = []
     for system in SYSTEMS:
         found = values(figures, system.name, case.key, case.figure)
@@ -78,7 +52,7 @@ def speeds(case: Case, figures: Figures) -> str:
             [
                 system.title,
                 ranged(spread(found.values())),
-                *([ranged(spread(tails.values()))] if latency else []),
+                *([ranged(spread(tails.values()))] if tail else []),
                 NONE if system.name == CORE else ratio(case, figures, system.name),
                 str(len(found)),
             ]
@@ -95,81 +69,81 @@ def ratio(case: Case, figures: Figures, peer: str) -> str:
 
 
 COSTS = {
-    "CPU ms": "cpu_ms",
+    "CPU, ms": "cpu_ms",
     "PostgreSQL": "cpu_ms:PostgreSQL",
     "Valkey": "cpu_ms:Valkey",
     "client": "cpu_ms:client",
     "commits": "commits",
-    "WAL B": "wal_bytes",
+    "WAL, bytes": "wal_bytes",
     "broker commands": "broker_commands",
-    "broker B": "broker_bytes",
+    "broker, bytes": "broker_bytes",
     "foreign cores": "foreign_cores",
 }
-TOTAL, OWN_AT = "cpu_ms", 1
+# A server that a system does not use still has work of its own, and the meter's.
+OF_SERVER = {
+    "PostgreSQL": ("cpu_ms:PostgreSQL", "commits", "wal_bytes"),
+    "Valkey": ("cpu_ms:Valkey", "broker_commands", "broker_bytes"),
+}
+TOTAL, OWN, OWN_AT = "cpu_ms", "of it: own", 1
 APART = ("cpu_ms:PostgreSQL", "cpu_ms:Valkey", "cpu_ms:client")
 
 
 def costs(case: Case, figures: Figures) -> str:
     """Tell what a step cost, as medians; `own` is what the system's processes took."""
     head = ["System", *COSTS]
-    head.insert(OWN_AT + 1, "own")
-    rows = []
-    for system in SYSTEMS:
-        mine = _of(figures, system.name, case.key)
-        if mine:
-            cells = [number(_median(mine, key)) for key in COSTS.values()]
-            cells.insert(OWN_AT, number(median([_own(each) for each in mine])))
-            rows.append([system.title, *cells])
+    head.insert(OWN_AT + 1, OWN)
+    rows = [
+        [system.title, *_costs(system, mine)]
+        for system in SYSTEMS
+        if (mine := _of(figures, system.name, case.key))
+    ]
     return table(head, rows) if rows else ""
 
 
+def _costs(system: System, mine: Sequence[Repetition]) -> Iterator[str]:
+    unused = {key for server in system.without for key in OF_SERVER[server]}
+    for place, key in enumerate(COSTS.values()):
+        if place == OWN_AT:
+            yield number(median([_own(each) for each in mine]))
+        yield NONE if key in unused else number(_median(mine, key))
+
+
 def memory(case: Case, figures: Figures) -> str:
-    """List the memory of each process that was looked at while all waited."""
-    rows = []
-    for system in SYSTEMS:
-        mine = _of(figures, system.name, case.key)
-        keys = dict.fromkeys(
-            key for each in mine for key in each.figures if key.startswith("memory_mb:")
-        )
-        for key in keys:
-            found = values(figures, system.name, case.key, key).values()
-            rows.append([system.title, key.partition(":")[2], ranged(spread(found))])
-    return table(("System", "processes", "MB (PSS)"), rows) if rows else ""
+    """Tell what memory each system took while all waited, and its processes."""
+    rows = [
+        [system.title, _parts(mine), ranged(_spread(mine, ALL_MEMORY))]
+        for system in SYSTEMS
+        if (mine := _of(figures, system.name, case.key)) and _spread(mine, ALL_MEMORY)
+    ]
+    return table(("System", "Processes", "MB in all"), rows, words=2) if rows else ""
+
+
+def _parts(mine: Sequence[Repetition]) -> str:
+    """List roles, whose processor time is known, and then one process among them."""
+    keys = dict.fromkeys(key for each in mine for key in each.figures)
+    names = [key.removeprefix(MEMORY) for key in keys if key.startswith(MEMORY)]
+    parts = {
+        name: f"{name} {number(_median(mine, MEMORY + name))}"
+        for name in names
+        if MEMORY + name != ALL_MEMORY
+    }
+    roles = [text for name, text in parts.items() if f"cpu_ms:{name}" in keys]
+    within = [text for name, text in parts.items() if f"cpu_ms:{name}" not in keys]
+    return ", ".join(roles) + (f" (of them {', '.join(within)})" if within else "")
 
 
 def failures(figures: Figures) -> str:
     """List what a system did not do, and why."""
     rows = [
-        [system, case, " ".join(why.split())[:LONGEST_TROUBLE].replace("|", "/")]
+        [
+            BY_NAME[system].title,
+            f"{BY_KEY[case].work}: {BY_KEY[case].title}",
+            brief(why, LONGEST_TROUBLE),
+        ]
         for (system, case), why in sorted(troubles(figures).items())
     ]
-    return table(("System", "Case", "Why there is no figure"), rows) if rows else ""
-
-
-def asked(tallies: dict[str, Tally], steps: int) -> str:
-    """Count per step what each system asks PostgreSQL."""
-    rows = [
-        [name, *(number(each / steps) for each in counted)]
-        for name, tally in tallies.items()
-        for counted in [(tally.count, tally.commits, tally.rollbacks)]
-    ]
-    head = ("System", "statements/step", "transactions/step", "rolled back/step")
-    return table(head, rows) if rows else ""
-
-
-def top(tally: Tally, steps: int, most: int) -> str:
-    """Show the statements that are executed most often, or take longest in all."""
-    found = {each.text: each for each in tally.most(most, "count")}
-    found |= {each.text: each for each in tally.most(most, "ms")}
-    rows = [
-        [
-            f"`{shortened(text).replace('|', '/')}`",
-            number(one.count / steps),
-            number(one.ms / steps),
-        ]
-        for text, one in found.items()
-    ]
-    return table(("Statement", "per step", "ms per step"), rows)
+    head = ("System", "Work", "Why there is no figure")
+    return table(head, rows, words=3) if rows else ""
 
 
 def _of(figures: Figures, system: str, case: str) -> list[Repetition]:
@@ -182,5 +156,9 @@ def _own(repetition: Repetition) -> float:
     return found[TOTAL] - sum(found[key] for key in APART)
 
 
+def _spread(repetitions: Sequence[Repetition], key: str) -> Spread | None:
+    return spread([e.figures[key] for e in repetitions if key in e.figures])
+
+
 def _median(repetitions: Sequence[Repetition], key: str) -> float:
-    return median([each.figures[key] for each in repetitions])
+    return median([e.figures[key] for e in repetitions if key in e.figures])

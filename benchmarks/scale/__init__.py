@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.scale import api, growth, idle, workers
-from benchmarks.scale.findings import Finding
+from benchmarks.scale.findings import Finding, Past, last_line
 from benchmarks.scale.installation import Installation
 from benchmarks.servers import Servers
 from config.dev.terminal import complain, say
@@ -28,16 +28,19 @@ def run(servers: Servers, *, quick: bool) -> list[dict[str, Any]]:
         Installation(servers=servers, name=f"scale_{name}", number=number)
         for number, name in enumerate(NAMES, start=1)
     )
+    past = Past(few=FEW, many=QUICK_EXECUTIONS if quick else EXECUTIONS)
     found = [_done("Workers", lambda: workers.scale(other, quick=quick))]
-    with _created(few, many, empty):
-        few.seed(FEW)
-        seconds = many.seed(QUICK_EXECUTIONS if quick else EXECUTIONS)
-        say(f"  the past took {seconds:.0f} s")
-        found += [
-            _done("W9", lambda: growth.compare(empty, many, quick=quick)),
-            _done("W7", lambda: api.compare(few, many, quick=quick)),
-            _done("W8", lambda: idle.watch(many, quick=quick)),
-        ]
+    try:
+        with _created(few, many, empty):
+            few.seed(past.few)
+            say(f"  the past took {many.seed(past.many):.0f} s")
+            found += [
+                _done("W9", lambda: growth.compare(empty, many, past, quick=quick)),
+                _done("W7", lambda: api.compare(few, many, past, quick=quick)),
+                _done("W8", lambda: idle.watch(many, past, quick=quick)),
+            ]
+    except Exception as error:  # noqa: BLE001  (what was found stays found)
+        found.append(_failed("W7 to W9", error))
     return [each.as_json() for each in found]
 
 
@@ -59,6 +62,10 @@ def _done(work: str, part: Part) -> Finding:
     try:
         return part()
     except Exception as error:  # noqa: BLE001
-        complain(f"bench: {work} failed: {error}")
-        text = f"Not measured: {type(error).__name__}: {error}"
-        return Finding(work=work, name="Not measured", figures={}, markdown=text)
+        return _failed(work, error)
+
+
+def _failed(work: str, error: Exception) -> Finding:
+    complain(f"bench: {work} failed: {error}")
+    text = f"{type(error).__name__}: {last_line(str(error))}"
+    return Finding(work=work, name="not measured", figures={}, markdown=text)

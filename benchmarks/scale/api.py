@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.core.fleet import Fleet
 from benchmarks.scale import kinds, load, plans
-from benchmarks.scale.findings import Finding, Judged, at_most, table
+from benchmarks.scale.findings import Finding, Judged, Past, at_most, table
 from benchmarks.scale.installation import Installation
 from benchmarks.scale.kinds import EXECUTE, Kind
 from benchmarks.scale.load import Answers, Rounds
@@ -51,13 +51,15 @@ class Asked:
 Loads = Mapping[str, Rounds]
 
 
-def compare(few: Installation, many: Installation, *, quick: bool) -> Finding:
+def compare(
+    few: Installation, many: Installation, past: Past, *, quick: bool
+) -> Finding:
     """Load both; the bar is for the ratio of the lists' medians."""
     with _ready(few) as (one, its), _ready(many) as (other, others):
         fleets = {few.name: (one, its), many.name: (other, others)}
         loads = _loads(fleets, quick=quick)
     asked = _asked(many, others)
-    return finding(loads[few.name], loads[many.name], asked)
+    return finding(loads[few.name], loads[many.name], asked, past)
 
 
 @contextmanager
@@ -135,49 +137,68 @@ def _request(kind: Kind) -> dict[str, str]:
     return {"method": kind.method, "path": kind.path, "token": kind.token}
 
 
+INTRODUCTION = """\
+{clients} clients at once, each of which puts the same request again and again; "few" is
+a database with {few:,} executions, "many" one with {many:,}. Lists are pages of
+executions. "p50, times" is the median of the rounds, many over few. The last two
+columns are of one request with many: its statements, and the time that PostgreSQL
+takes for those that read executions."""
 HEADS = (
-    "request",
-    "requests/s, few",
-    "p50 ms",
-    "p99 ms",
-    "requests/s, many",
-    "p50 ms",
-    "p99 ms",
-    "p50 ratio",
+    "Request",
+    "few: requests/s",
+    "few: p50, ms",
+    "few: p99, ms",
+    "many: requests/s",
+    "many: p50, ms",
+    "many: p99, ms",
+    "p50, times",
     "statements",
-    "PostgreSQL ms",
+    "PostgreSQL, ms",
 )
 
 
-def finding(few: Loads, many: Loads, asked: Mapping[str, Asked]) -> Finding:
+def finding(few: Loads, many: Loads, asked: Mapping[str, Asked], past: Past) -> Finding:
     rows = [
         [
-            name,
+            _titled(name),
             *_shown(few[name]),
             *_shown(many[name]),
             _ratio(few, many, name),
             asked[name].statements,
-            asked[name].ms,
+            asked[name].ms if asked[name].plans else "–",
         ]
         for name in few
     ]
     faults = [f"- {name}: {fault}" for name in asked for fault in asked[name].faults]
     remarks = "\n".join(faults) or "Every list is read along an index."
+    begin = INTRODUCTION.format(clients=load.CLIENTS, few=past.few, many=past.many)
     return Finding(
         work="W7",
-        name="The API",
+        name="The API under load",
         figures={name: _figures(few, many, asked, name) for name in few},
-        markdown=f"{table(HEADS, rows)}\n\n{remarks}",
-        bars=_bars(few, many),
+        markdown=f"{begin}\n\n{table(HEADS, rows)}\n\n{remarks}",
+        bars=_bars(few, many, past),
     )
 
 
-def _bars(few: Loads, many: Loads) -> tuple[Judged, ...]:
-    lists = [name for name in few if name in kinds.LISTS + kinds.MORE]
+def _bars(few: Loads, many: Loads, past: Past) -> tuple[Judged, ...]:
     return tuple(
-        at_most(f"list, {name}: p50 over that with few", _ratio(few, many, name), TIMES)
-        for name in lists
+        at_most(
+            f"{_titled(name)}: p50 of {past.many:,} executions over {past.few:,}",
+            _ratio(few, many, name),
+            TIMES,
+        )
+        for name in few
+        if _is_list(name)
     )
+
+
+def _is_list(name: str) -> bool:
+    return name in kinds.LISTS + kinds.MORE
+
+
+def _titled(name: str) -> str:
+    return f"list, {name}" if _is_list(name) else name
 
 
 def _figures(

@@ -8,6 +8,14 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """How many executions the databases with a small and a great past hold."""
+
+    few: int
+    many: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """A value against its limit."""
 
@@ -43,6 +51,16 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Write a Markdown table; the first column is text and the others are numbers."""
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
     return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def folded(title: str, text: str) -> str:
+    """Hide what few will read below a title that opens it."""
+    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
+
+
+def last_line(message: str) -> str:
+    """Return what tells most of a message that may be a process's whole traceback."""
+    return (message.strip().splitlines() or [""])[-1].replace("|", "/")
 
 
 def _cell(value: Any) -> str:

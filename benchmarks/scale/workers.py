@@ -80,18 +80,22 @@ def _point(installation: Installation, processes: int, *, quick: bool) -> Point:
     )
 
 
+INTRODUCTION = """\
+The chains of W1 with more and more processes of the cpu worker. The columns from
+"workers" to "Valkey" are processor time of a step, in ms; what follows "foreign cores"
+is of a step, too."""
 HEADS = (
-    "prefork processes",
+    "Processes",
     "steps/s",
-    "workers: ms/step",
-    "PostgreSQL: ms/step",
-    "client: ms/step",
-    "Valkey: ms/step",
+    "workers",
+    "PostgreSQL",
+    "client",
+    "Valkey",
     "cores busy",
-    "others' cores",
-    "statements/step",
-    "commits/step",
-    "log bytes/step",
+    "foreign cores",
+    "statements",
+    "commits",
+    "WAL, bytes",
 )
 
 
@@ -99,9 +103,9 @@ def finding(points: Sequence[Point]) -> Finding:
     rows = [_row(point) for point in points]
     return Finding(
         work="Workers",
-        name="More processes",
+        name="How far more processes carry",
         figures={str(each.processes): _figures(each) for each in points},
-        markdown=f"{table(HEADS, rows)}\n\n{carried(points)}",
+        markdown=f"{INTRODUCTION}\n\n{table(HEADS, rows)}\n\n{carried(points)}",
     )
 
 

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.figures import Repetition, of_answer, p99, ratios, spread, values
+from benchmarks.figures import (
+    Repetition,
+    of_answer,
+    of_answers,
+    p99,
+    ratios,
+    spread,
+    values,
+)
 
 
 def test_a_ratio_is_taken_only_within_a_round_that_has_both() -> None:
@@ -29,6 +37,11 @@ def test_values_are_those_of_one_system_case_and_figure() -> None:
 def test_an_answer_gives_steps_per_second_and_memory_by_process() -> None:
     found = of_answer({"seconds": 2.0, "memory_mb": {"io worker": 40}}, steps=100)
     assert found == {"seconds": 2.0, "steps_s": 50.0, "memory_mb:io worker": 40.0}
+
+
+def test_one_hiccup_among_the_repeats_does_not_decide() -> None:
+    answers = [{"seconds": seconds} for seconds in (2.0, 90.0, 1.0)]
+    assert of_answers(answers, steps=10) == {"seconds": 2.0, "steps_s": 5.0}
 
 
 def test_latencies_become_a_median_and_a_tail() -> None:

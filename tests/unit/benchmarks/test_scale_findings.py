@@ -9,8 +9,11 @@ import pytest
 from benchmarks.measuring.statements import Tally
 from benchmarks.scale import api, findings, growth, history, idle, workers
 from benchmarks.scale.api import Asked
+from benchmarks.scale.findings import Past
 from benchmarks.scale.load import Answers, Rounds
 from benchmarks.scale.workers import Point
+
+PAST = Past(few=1_000, many=10_000)
 
 
 def answers(*latencies: float, seconds: float = 2.0) -> Answers:
@@ -49,7 +52,7 @@ def test_a_bar_cannot_break_a_table():
 
 def test_the_bar_of_growth_is_for_the_medians():
     found = growth.finding(
-        {"e": [100.0, 1.0, 110.0], "g": [89.0, 500.0, 60.0]}, "e", "g"
+        {"e": [100.0, 1.0, 110.0], "g": [89.0, 500.0, 60.0]}, "e", "g", PAST
     )
     assert found.figures["ratio"] == pytest.approx(0.89)
     assert [bar.met for bar in found.bars] == [False]
@@ -60,7 +63,7 @@ def test_the_bar_of_growth_is_for_the_medians():
     [([95.0, 100.0, 115.0], ""), ([95.0, 100.0, 116.0], "differ by up to 21%")],
 )
 def test_runs_that_spread_too_much_are_told(rates, said):
-    found = growth.finding({"e": [100.0, 100.0, 101.0], "g": rates}, "e", "g")
+    found = growth.finding({"e": [100.0, 100.0, 101.0], "g": rates}, "e", "g", PAST)
     assert ("differ" in found.markdown) == bool(said)
     assert said in found.markdown
 
@@ -70,7 +73,7 @@ def test_only_lists_are_held_against_the_bar_of_lists():
     few = {kind: Rounds(parts=[answers(10.0)]) for kind in kinds}
     many = {kind: Rounds(parts=[answers(14.0)]) for kind in kinds}
     asked = {kind: Asked(statements=2, plans=()) for kind in kinds}
-    found = api.finding(few, many, asked)
+    found = api.finding(few, many, asked, PAST)
     assert [bar.met for bar in found.bars] == [False]
     assert "Every list is read along an index." in found.markdown
 
@@ -94,7 +97,7 @@ def test_all_processes_together_are_idle_or_not():
     for _ in range(8):
         tally.add("1", "statement", 0.1, "SELECT 1")
     rates = {"commits_s": 0.8, "broker_commands_s": 3.0, "wal_bytes_s": 90.0}
-    found = idle.finding({"web": 0.6, "workers": 0.6}, rates, tally, 2.0)
+    found = idle.finding({"web": 0.6, "workers": 0.6}, rates, tally, 2.0, PAST)
     assert {bar.name.split(": ")[1]: (bar.value, bar.met) for bar in found.bars} == {
         "% of a core, all processes": (1.2, False),
         "statements per second": (4.0, True),
@@ -157,3 +160,8 @@ def test_a_report_is_json():
 )
 def test_batches_leave_nothing_out(first, end, ranges):
     assert list(history._ranges(first, end)) == ranges
+
+
+def test_of_a_traceback_the_last_line_is_told():
+    assert findings.last_line("Traceback:\n  File x\nE: a|b\n") == "E: a/b"
+    assert findings.last_line("") == ""
