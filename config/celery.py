@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery import Celery
@@ -102,11 +105,31 @@ def _join_as_whole(sender: Any, **_: Any) -> None:
 
     from executions import committer
     from executions.worker.leases import join_fleet
+    from executions.worker.room import room
 
     if "prefork" not in sender.pool_cls.__module__:
         if settings.DB_POOL_SIZE:
             committer.start()
         join_fleet(_queues(), slots=sender.concurrency)
+        room.narrow_with(partial(_narrow, sender))
+
+
+# Celery takes the count's own lock away: its main thread thinks itself alone with it.
+_counting = threading.Lock()
+
+
+def _narrow(worker: Any, count: int) -> Callable[[], None]:
+    """Have a worker's consumer take some messages less; call the result to undo it."""
+    qos = worker.consumer.qos
+    with _counting:
+        qos.decrement_eventually(count)
+
+    def widen() -> None:
+        if worker.consumer.qos is qos:  # a new connection begins with a new count
+            with _counting:
+                qos.increment_eventually(count)
+
+    return widen
 
 
 @worker_shutdown.connect

@@ -24,8 +24,10 @@ from executions.plan import Plan, PlannedStep
 from executions.signatures import Address
 
 WINDOW = 25
-BATCH = 25  # members that travel in one message, at most
-SPREAD = 4  # messages that many steps make before any of them carries two
+BATCH = 50  # members that travel in one message, at most
+COMPANY = 25  # executions that do
+SPREAD = 4  # messages that steps make before any of them carries two
+MANY = 100  # steps, of which twice as many share a message
 BUNDLE = 100  # members that cannot share a message, and are sent on by a worker
 
 T = TypeVar("T")
@@ -74,11 +76,10 @@ def together(
     """
     first = plan.blocks[0]
     step = plan.of_block(first)[0]
-    size = min(BATCH, len(addresses) // SPREAD)
-    pool = pool_of(step)
-    if first.is_group or size < 2 or pool != "cpu" or not step.is_batchable:
+    size = min(COMPANY, _shared_by(len(addresses)))
+    if first.is_group or size < 2 or not step.is_batchable:
         return []
-    queue, timeout_ms = signatures.queue_of(pool), step.step.timeout_ms
+    queue, timeout_ms = signatures.queue_of(pool_of(step)), step.step.timeout_ms
     return [
         signatures.run_together(some, step.path, queue=queue, timeout_ms=timeout_ms)
         for some in sliced(addresses, size)
@@ -117,14 +118,14 @@ class _Compiler:
         return _chained(links)
 
     def _members(self, steps: list[PlannedStep]) -> Iterator[Signature[Any]]:
-        """Put neighbours that are served by prefork into one message."""
-        size = min(BATCH, len(steps) // SPREAD)
+        """Put neighbours that are served by one pool into one message."""
+        size = min(BATCH, _shared_by(len(steps)))
         if size < 2 or self.manner.singly or self.manner.recovery:
             yield from (self._delay(self._message(step)) for step in steps)
             return
-        for together, run in groupby(steps, key=self._is_batchable):
+        for shared, run in groupby(steps, key=self._shared_pool):
             neighbours = list(run)
-            if together:
+            if shared:
                 yield from map(self._batch, sliced(neighbours, size))
             elif len(neighbours) > BUNDLE:
                 yield from map(self._bundle, sliced(neighbours, BUNDLE))
@@ -142,9 +143,9 @@ class _Compiler:
     def _bundle(self, steps: Sequence[PlannedStep]) -> Signature[Any]:
         return signatures.bundle(self.address, [step.path for step in steps])
 
-    def _is_batchable(self, planned: PlannedStep) -> bool:
-        """Tell whether a step may stand behind others until these prove to be long."""
-        return self.pool_of(planned) == "cpu" and planned.is_batchable
+    def _shared_pool(self, planned: PlannedStep) -> str | None:
+        """Name the pool that serves a step, if it may share a message."""
+        return self.pool_of(planned) if planned.is_batchable else None
 
     def _message(self, planned: PlannedStep) -> Signature[Any]:
         recovery = self.manner.recovery
@@ -171,6 +172,12 @@ def _chained(links: list[Signature[Any]]) -> Signature[Any]:
     if rest:
         first.options["chain"] = rest[::-1]
     return first
+
+
+def _shared_by(count: int) -> int:
+    """Say how many steps may share a message and still leave some to other workers."""
+    share = count // SPREAD
+    return share if count < MANY else 2 * share
 
 
 def sliced(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

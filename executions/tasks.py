@@ -21,7 +21,7 @@ from executions import failpoints, passage, signatures
 from executions.database import UNREACHABLE
 from executions.passage import Here
 from executions.signatures import Address, pool_of_queue
-from executions.worker import batch, convoy
+from executions.worker import batch, convoy, crowd
 from executions.worker.beginning import ComeBack
 from executions.worker.leases import LeaseLost, this_worker
 from executions.worker.patience import insist
@@ -164,12 +164,16 @@ def run_steps(
     **_: Any,
 ) -> None:
     """
-    Do members of a parallel group, one after the other while they are short.
+    Do members of a parallel group.
 
+    That is one after the other while they are short, or at once where they await.
     Whoever has done the group's last one goes on behind it, without a join's message.
     """
     address = Address(execution=execution, version=version, epoch=epoch)
-    batch.work_off(address, paths)
+    if pool_of_queue(self.source_queue) == "io":
+        crowd.wait_for_members(address, paths)
+    else:
+        batch.work_off(address, paths)
     self.request.chord = None  # a part that returns would look at the group once more
     block = passage.block_of(address, paths[0])
     _go_on_here(self, address, passage.join(address, block, here=_served_here()))
@@ -186,8 +190,11 @@ def run_together(
     path: str,
     **_: Any,
 ) -> None:
-    """Walk with executions of one version abreast while their steps are short."""
-    convoy.walk_together(version, epoch, executions, path)
+    """Walk with executions of one version, abreast or, where they await, side by side."""
+    if pool_of_queue(self.source_queue) == "io":
+        crowd.wait_together(version, epoch, executions, path)
+    else:
+        convoy.walk_together(version, epoch, executions, path)
 
 
 @shared_task(bind=True, base=StepTask, name=signatures.BUNDLE)

@@ -122,26 +122,6 @@ def claims_of(runs: Sequence[NewRun]) -> list[Claim]:
     return claims(runs, fetch(_CLAIMS_OF, params))
 
 
-_BEGIN: LiteralString = """
-WITH begun AS (
-  UPDATE executions_steprun s
-  SET started_at = statement_timestamp() - %(began_ago)s * interval '1 second'
-  WHERE s.id = %(id)s AND s.fence = %(fence)s AND s.status = 'running'
-  RETURNING s.execution_id, s.path, s.attempt, s.started_at),
-told AS (
-  INSERT INTO executions_event (execution_id, type, path, data, created_at)
-  SELECT execution_id, 'step.started', path, jsonb_build_object('attempt', attempt),
-    started_at FROM begun)
-SELECT path FROM begun
-"""
-
-
-def tell_begun(claim: Claim, *, began_ago: float) -> bool:
-    """Tell that a step of a batch is under way, when it takes its time."""
-    params = {"id": claim.run.id, "fence": claim.fence, "began_ago": began_ago}
-    return bool(fetch(_BEGIN, params))
-
-
 # The executions come first, as in every transition.
 HELD: LiteralString = """
 locked AS MATERIALIZED (
@@ -150,6 +130,38 @@ locked AS MATERIALIZED (
   ORDER BY x.id {lock} OF x),
 held AS MATERIALIZED (SELECT count(*) FROM locked)
 """
+_BEGIN: LiteralString = f"""
+WITH {HELD.format(lock=RUNNING)},
+begun AS (
+  UPDATE executions_steprun s
+  SET started_at = statement_timestamp() - under_way.ago * interval '1 second'
+  FROM held, unnest(%(ids)s::uuid[], %(fences)s::int[], %(ago)s::float8[])
+    AS under_way(id, fence, ago)
+  WHERE s.id = under_way.id AND s.fence = under_way.fence AND s.status = 'running'
+  RETURNING s.id, s.execution_id, s.path, s.attempt, s.started_at),
+told AS (
+  INSERT INTO executions_event (execution_id, type, path, data, created_at)
+  SELECT execution_id, 'step.started', path, jsonb_build_object('attempt', attempt),
+    started_at FROM begun ORDER BY started_at)
+SELECT id FROM begun
+"""
+
+
+def tell_begun(*begun: tuple[Claim, float]) -> set[UUID]:
+    """
+    Tell that steps of a batch are under way, when they take their time; say of which.
+
+    With each claim comes how many seconds ago its step began.
+    """
+    params = {
+        **executions_of(claim.run for claim, _ in begun),
+        "ids": [claim.run.id for claim, _ in begun],
+        "fences": [claim.fence for claim, _ in begun],
+        "ago": [ago for _, ago in begun],
+    }
+    return {row[0] for row in fetch(_BEGIN, params)}
+
+
 _PUT_BACK: LiteralString = f"""
 WITH {HELD.format(lock=RUNNING)}
 UPDATE executions_steprun s SET

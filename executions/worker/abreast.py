@@ -86,7 +86,7 @@ class Traveller:
         """Put on record that the step at hand has begun."""
         claim, began = self.claim, self.began
         if not self.told:
-            insist(lambda: lifecycle.tell_begun(claim, began_ago=monotonic() - began))
+            insist(lambda: lifecycle.tell_begun((claim, monotonic() - began)))
             self.told = True
 
     def take_alone(self, asked: Transition) -> None:
@@ -101,7 +101,8 @@ class Traveller:
 
     def refuse(self, error: Exception) -> None:
         """Keep why a transition cannot be taken: the walk knows what to do."""
-        self.tell()
+        if not self.told:
+            tell_together([self])
         self.error = error
 
     def take(self, asked: Transition, answer: Settled, *, told: bool) -> None:
@@ -118,6 +119,31 @@ class Traveller:
             ended_ago=now - self.ended,
             told=self.told,
         )
+
+
+def tell_together(travellers: Sequence[Traveller]) -> None:
+    """
+    Put on record that their steps have begun.
+
+    Whom the database refuses that is told of, if at all, together with its end.
+    """
+
+    def act() -> None:
+        now = monotonic()
+        lifecycle.tell_begun(*((each.claim, now - each.began) for each in travellers))
+
+    try:
+        insist(act)
+    except UNREACHABLE:
+        raise
+    except Exception:
+        log.exception("That %d steps began is not recorded.", len(travellers))
+        if len(travellers) > 1:
+            for each in travellers:
+                tell_together([each])
+        return
+    for each in travellers:
+        each.told = True
 
 
 def _settle(finished: Sequence[Finished], _: Sequence[Settle]) -> list[Settled]:

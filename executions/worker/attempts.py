@@ -83,37 +83,47 @@ def run_attempt(
     Raises AttemptTimedOut, AttemptStopped, or whatever the call raises.
     """
     if awaits:
-        return _await_on_loop(call, timeout_s=timeout_s, stop=stop)
+        return OnLoop.start(call, stop=stop).result(timeout_s=timeout_s)
     if threading.current_thread() is threading.main_thread():
         return _call_interruptibly(call, timeout_s=timeout_s, stop=stop)
     return _call_in_thread(call, timeout_s=timeout_s, stop=stop)
 
 
-def _await_on_loop(
-    call: Callable[[], Result | Awaitable[Result]],
-    *,
-    timeout_s: float,
-    stop: StopButton,
-) -> Result:
-    async def work() -> Result:
-        try:
-            made = call()
-            return await made if isinstance(made, Awaitable) else made
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise WorkQuit.of(error) from error
-        except (SystemExit, KeyboardInterrupt, FutureCancelled) as error:
-            # These would end the loop, and every other step with it.
-            raise WorkQuit.of(error) from error
+@dataclass(frozen=True, slots=True)
+class OnLoop:
+    """An attempt on the event loop, beside others; its thread may do other things."""
 
-    future = asyncio.run_coroutine_threadsafe(work(), current_loop())
-    stop.wire(future.cancel)
-    try:
-        return _outcome(future, timeout_s=timeout_s, stop=stop)
-    finally:
-        stop.unwire()
+    future: Future[Result]
+    stop: StopButton
+
+    @classmethod
+    def start(
+        cls, call: Callable[[], Result | Awaitable[Result]], *, stop: StopButton
+    ) -> OnLoop:
+        async def work() -> Result:
+            try:
+                made = call()
+                return await made if isinstance(made, Awaitable) else made
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                raise WorkQuit.of(error) from error
+            except (SystemExit, KeyboardInterrupt, FutureCancelled) as error:
+                # These would end the loop, and every other step with it.
+                raise WorkQuit.of(error) from error
+
+        loop = current_loop()
+        future = asyncio.run_coroutine_threadsafe(work(), loop)
+        stop.wire(future.cancel)
+        return cls(future, stop)
+
+    def result(self, *, timeout_s: float) -> Result:
+        """Wait for its end; raises what `run_attempt` raises."""
+        try:
+            return _outcome(self.future, timeout_s=timeout_s, stop=self.stop)
+        finally:
+            self.stop.unwire()
 
 
 def _call_in_thread(

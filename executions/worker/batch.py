@@ -25,9 +25,8 @@ from executions.lifecycle import Claim, Finished, NewRun, Outcome
 from executions.plan import Plan, PlannedStep
 from executions.signatures import Address
 from executions.situation import Situation
-from executions.worker import aftermath, beginning, perform
+from executions.worker import aftermath, beginning, departure, perform
 from executions.worker.beginning import ComeBack
-from executions.worker.leases import this_worker
 from executions.worker.patience import insist, insist_and_tell
 from executions.worker.perform import Ended
 from executions.worker.prepare import prepare
@@ -81,10 +80,9 @@ class Batch:
         if left := begun - self.known.settled:
             self._send_singly(left)
         runs = [run for run in ready if run]
-        if runs:
-            claims = _claim(runs, started=self.known.status == "running")
-            steps = self.plan.by_path
-            self.waiting.extend((steps[each.run.path], each) for each in claims)
+        steps, started = self.plan.by_path, self.known.status == "running"
+        for claim in departure.claimed(runs, started=started):
+            self.waiting.append((steps[claim.run.path], claim))
         self.started = monotonic()
 
     def _prepared(self, planned: PlannedStep) -> NewRun | None:
@@ -181,7 +179,7 @@ class Batch:
     def _tell_of_the_one_at_hand(self) -> None:
         at, began = self._at, self._began
         if at is not None and not self._told:
-            insist(lambda: lifecycle.tell_begun(at, began_ago=monotonic() - began))
+            insist(lambda: lifecycle.tell_begun((at, monotonic() - began)))
             self._told = True
 
     def _record(self) -> None:
@@ -208,7 +206,7 @@ class Batch:
         claim = done.claim
         ended = perform.broken(claim, self.plan.by_path[claim.run.path], error)
         ago = monotonic() - done.began
-        insist(lambda: lifecycle.tell_begun(claim, began_ago=ago))
+        insist(lambda: lifecycle.tell_begun((claim, ago)))
         if ended.is_fatal:
             insist(lambda: lifecycle.settle_and_fail(claim, ended.outcome))
             self._put_back()
@@ -220,17 +218,6 @@ class Batch:
         pins = self.known.role_pins
         manner = Manner(members=paths, singly=True, delay_s=delay_s)
         dispatch.send(self.plan, block, self.address, pins=pins, manner=manner)
-
-
-def _claim(runs: Sequence[NewRun], *, started: bool) -> list[Claim]:
-    claims, repeated = insist_and_tell(
-        lambda: lifecycle.claim_many(runs, started=started)
-    )
-    if not repeated:
-        return claims
-    # A reply was lost; what it told is on record, unless the lease was lost, too.
-    mine = this_worker().identity() == runs[0].worker
-    return insist(lambda: lifecycle.claims_of(runs)) if mine else []
 
 
 def _refusal(done: Done) -> Exception | None:
@@ -266,14 +253,15 @@ def work_off(address: Address, paths: Collection[str]) -> None:
     is away.
     """
     try:
-        if batch := _begun(address, paths):
+        if batch := begun(address, paths):
             batch.work_off()
             failpoints.reach("before_part", next(iter(paths)))
     finally:
         announce(UUID(address.execution))
 
 
-def _begun(address: Address, paths: Collection[str]) -> Batch | None:
+def begun(address: Address, paths: Collection[str]) -> Batch | None:
+    """Claim members of a group that nobody has begun; None if it is not their turn."""
     execution_id = UUID(address.execution)
     plan = pinned.plan(address.version)
     members = [plan.by_path[path] for path in paths]

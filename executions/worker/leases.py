@@ -105,6 +105,11 @@ class Worker:
             fetch(_LEAVE, {"id": self.id})
 
     @property
+    def is_leaving(self) -> bool:
+        """Tell whether the process is about to end."""
+        return self._leaving.is_set()
+
+    @property
     def may_work(self) -> bool:
         """Tell, without asking the database, whether taking a message has any use."""
         return not self._given_up
@@ -125,13 +130,25 @@ class Worker:
     @contextmanager
     def holding(self, held: Held) -> Iterator[None]:
         """Keep an attempt's lease while it runs."""
-        with self._lock:
-            self._held[held.claim.run.id] = held
+        self.hold(held)
         try:
             yield
         finally:
-            with self._lock:
-                self._held.pop(held.claim.run.id, None)
+            self.let_go(held)
+
+    def hold(self, held: Held) -> None:
+        with self._lock:
+            self._held[held.claim.run.id] = held
+
+    def let_go(self, held: Held) -> None:
+        with self._lock:
+            if self._held.get(held.claim.run.id) is held:  # no later attempt's
+                del self._held[held.claim.run.id]
+
+    @property
+    def busy(self) -> int:
+        """How many attempts are under way."""
+        return len(self._held)
 
     def is_running(self, step_run_id: UUID) -> bool:
         return step_run_id in self._held

@@ -8,12 +8,10 @@ an attempt from outside records it here.
 from __future__ import annotations
 
 import json
-import logging
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from threading import current_thread, main_thread
-from time import monotonic
 from typing import Any
 
 from django.conf import settings
@@ -26,29 +24,14 @@ from executions.plan import Plan, PlannedStep
 from executions.policy import Failure, GiveUp, Retry
 from executions.situation import Situation
 from executions.states import StepStatus
-from executions.worker.attempts import (
-    AttemptStopped,
-    AttemptTimedOut,
-    StopButton,
-    run_attempt,
-)
-from executions.worker.eventloop import replace_stuck_loop
-from executions.worker.leases import Held, this_worker
+from executions.worker import running
+from executions.worker.attempts import AttemptStopped, AttemptTimedOut
 from executions.worker.patience import insist
 from executions.worker.prepare import role_of, unresolved
-from roles.runners import (
-    Attempt,
-    Result,
-    RoleSpec,
-    RunnerError,
-    runner_for,
-    schemas,
-)
+from executions.worker.running import step_log
+from roles.runners import Result, RoleSpec, RunnerError
 
-log = logging.getLogger(__name__)
-step_log = logging.getLogger("core.steps")
-
-_LOOP_PATIENCE_S = 1.0
+Run = Callable[[Claim, PlannedStep, RoleSpec], Result]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,15 +61,29 @@ def broken(claim: Claim, planned: PlannedStep, error: Exception) -> Ended:
     return _failed(claim, planned, failure)
 
 
+def run(claim: Claim, planned: PlannedStep, role: RoleSpec) -> Result:
+    """Run the attempt here and now."""
+    return running.run(claim, planned, role, on_overdue=partial(end_overdue, planned))
+
+
 def work(
-    claim: Claim, plan: Plan, planned: PlannedStep, known: Situation
+    claim: Claim,
+    plan: Plan,
+    planned: PlannedStep,
+    known: Situation,
+    *,
+    run: Run = run,
 ) -> Ended | None:
-    """Run the attempt; None when it was stopped, so that nothing is to be recorded."""
+    """
+    Do the step; None when it was stopped, so that nothing is to be recorded.
+
+    `run` gives the result of the attempt, or raises what it came to.
+    """
     if claim.left_s <= 0:
         return _out_of_time(claim, planned)
     role = role_of(planned, known)
     try:
-        result = _run(claim, planned, role)
+        result = run(claim, planned, role)
         _check_storable(result.output)
         return _succeeded(claim, plan, planned, known, result)
     except AttemptStopped:
@@ -117,44 +114,6 @@ def _out_of_time(claim: Claim, planned: PlannedStep) -> Ended | None:
     if claim.limit == "execution":
         return None  # the reconciler ends the execution, and this step with it
     return _failed(claim, planned, _timed_out(claim, planned))
-
-
-def _run(claim: Claim, planned: PlannedStep, role: RoleSpec) -> Result:
-    runner = runner_for(role.kind)
-    schemas.check_input(role, runner.given(role, claim.run.input))
-    awaits = runner.pool(role) == "io"
-    attempt = Attempt(
-        execution_id=str(claim.run.execution_id),
-        step_key=planned.step.key,
-        number=claim.attempt,
-        idempotency_key=str(claim.run.id),
-        deadline=claim.deadline,
-        logger=logging.LoggerAdapter(
-            step_log, {"execution_id": str(claim.run.execution_id)}
-        ),
-    )
-    stop = StopButton()
-    held = Held(
-        claim=claim,
-        deadline=monotonic() + claim.left_s,
-        stop=stop,
-        on_overdue=partial(end_overdue, planned),
-        interrupts_process=not awaits and current_thread() is main_thread(),
-    )
-    with this_worker().holding(held):
-        try:
-            result = run_attempt(
-                partial(runner.run, role, claim.run.input, attempt),
-                awaits=awaits,
-                timeout_s=claim.left_s,
-                stop=stop,
-            )
-        except AttemptTimedOut:
-            if awaits and replace_stuck_loop(_LOOP_PATIENCE_S):
-                log.warning("Step %s blocked the event loop.", planned.path)
-            raise
-    schemas.check_output(role, result.output)
-    return result
 
 
 def end_overdue(planned: PlannedStep, claim: Claim) -> None:

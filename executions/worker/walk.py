@@ -34,7 +34,7 @@ from executions.situation import Situation
 from executions.worker import aftermath, beginning, perform
 from executions.worker.beginning import ComeBack, Standing
 from executions.worker.patience import insist
-from executions.worker.perform import Ended
+from executions.worker.perform import Ended, Run
 from executions.worker.prepare import prepare, role_of
 from executions.worker.transitions import (
     Settle,
@@ -75,6 +75,7 @@ class Walk:
     started: float = field(default_factory=monotonic)
     warm_s: float = field(default_factory=lambda: WARM_S)
     in_company: bool = False  # others wait for each of its steps
+    run: Run = perform.run
 
     @classmethod
     def of(cls, address: Address, *, path: str, pool: str) -> Walk:
@@ -211,7 +212,7 @@ class Walk:
     ) -> Generator[Transition, Settled, Reached]:
         """Do the claimed step, record its end, and begin the next one if it may be."""
         failpoints.reach("after_claim", self.at.path)
-        ended = perform.work(claim, self.plan, self.at, known)
+        ended = perform.work(claim, self.plan, self.at, known, run=self.run)
         if ended is not None:
             failpoints.reach("before_commit", self.at.path)
         if ended is None or not aftermath.leads_on(ended):

@@ -16,7 +16,8 @@ from executions.launch import launch_many
 from executions.models import Execution
 from executions.signatures import RUN_STEP
 from executions.worker import patience
-from executions.worker.convoy import Convoy, _set_out, walk_together
+from executions.worker.convoy import Convoy, walk_together
+from executions.worker.departure import set_out
 from tests.integration.engine import (
     deliver_all,
     messages,
@@ -70,7 +71,7 @@ def go(executions: Sequence[Execution], path: str = "a", *, epoch: int = 1) -> N
 
 def gathered(executions: Sequence[Execution]) -> Convoy:
     """Make a convoy whose every execution has claimed its first step."""
-    return Convoy(_set_out([resumption.address_of(e.pk) for e in executions], "a"))
+    return Convoy(set_out([resumption.address_of(e.pk) for e in executions], "a"))
 
 
 def ends(executions: Sequence[Execution]) -> list[str]:

@@ -1730,7 +1730,7 @@ def test_what_an_old_attempt_reports_affects_nothing() -> None:
     assert lifecycle.settle_many(finished) == set()
     lifecycle.put_back(claims)
     assert run_at(execution, "m1").status == "retrying"
-    assert not lifecycle.tell_begun(claims[0], began_ago=0)
+    assert not lifecycle.tell_begun((claims[0], 0))
 
 
 # --- claims of many -----------------------------------------------------------------

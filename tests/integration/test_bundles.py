@@ -51,9 +51,10 @@ def waiting(register: Register) -> str:
 
 @pytest.fixture
 def crowd(broker: redis.Redis, waiting: str) -> Execution:
-    """A large group of io steps, just sent, and a step after it."""
+    """A large group of steps that may run but once, just sent, and a step after it."""
     keys = [f"m{number}" for number in range(MEMBERS)]
-    return launched(*group(*keys, of=waiting), step("after", role()))
+    members = group(*keys, of=waiting, at_most_once=True)
+    return launched(*members, step("after", role()))
 
 
 def members_of(crowd: Execution) -> list[str]:

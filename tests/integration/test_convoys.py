@@ -518,7 +518,7 @@ def test_executions_that_come_to_a_group_go_on_with_it_singly(
 def test_executions_that_have_walked_together_for_long_go_on_singly(
     broker: redis.Redis, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("executions.worker.convoy.LONGEST_S", -1.0)
+    monkeypatch.setattr("executions.worker.departure.LONGEST_S", -1.0)
     executions = launched_many(*script.steps())
     broker.delete("cpu")
 

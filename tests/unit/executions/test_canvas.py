@@ -12,7 +12,7 @@ from celery import chord
 from celery.canvas import Signature
 
 from executions import canvas, signatures
-from executions.canvas import BATCH, SPREAD, WINDOW, Manner
+from executions.canvas import COMPANY, SPREAD, WINDOW, Manner
 from executions.plan import Plan, PlannedStep
 from executions.signatures import (
     ADVANCE,
@@ -260,10 +260,11 @@ def paths_of(message: Signature[Any]) -> list[str]:
         (7, [1] * 7),
         (8, [2] * 4),
         (9, [2] * 4 + [1]),
-        (100, [25] * 4),
-        (199, [25] * 7 + [24]),
-        (200, [25] * 8),
-        (1000, [25] * 40),
+        (99, [24] * 4 + [3]),
+        (100, [50] * 2),
+        (199, [50] * 3 + [49]),
+        (200, [50] * 4),
+        (1000, [50] * 20),
     ],
 )
 def test_the_larger_a_group_the_more_members_travel_in_a_message_up_to_a_limit(
@@ -285,13 +286,13 @@ def test_every_member_travels_once_and_in_its_order(members: int) -> None:
 def test_batches_see_to_their_join_themselves() -> None:
     messages = canvas.from_block(plan_of(*group_of(100)), 0, ADDRESS, cpu)
 
-    assert [message.task for message in messages] == [RUN_STEPS] * 4
+    assert [message.task for message in messages] == [RUN_STEPS] * 2
 
 
 def test_a_member_that_travels_alone_makes_the_group_a_chord() -> None:
-    members = [*group_of(99), step("io99", parallel_group="g")]
+    once = step("m99", parallel_group="g", at_most_once=True)
 
-    (sent,) = canvas.from_block(plan_of(*members), 0, ADDRESS, by_key)
+    (sent,) = canvas.from_block(plan_of(*group_of(99), once), 0, ADDRESS, cpu)
 
     assert isinstance(sent, chord)
     assert sent.body.task == JOIN
@@ -320,13 +321,14 @@ def test_a_batch_is_killed_well_after_the_longest_limit_of_its_members() -> None
     ]
 
 
-def test_members_of_the_other_pool_do_not_travel_in_batches() -> None:
+def test_members_that_await_share_messages_of_their_own_pool() -> None:
     members = [step(f"io{n}", parallel_group="g") for n in range(32)]
 
     header = header_of(plan_of(*members), by_key)
 
-    assert {message.task for message in header} == {RUN_STEP}
+    assert {message.task for message in header} == {RUN_STEPS}
     assert {message.options["queue"] for message in header} == {"io"}
+    assert [len(paths_of(message)) for message in header] == [8] * 4
 
 
 def test_only_neighbours_of_one_pool_share_a_message() -> None:
@@ -481,7 +483,7 @@ def test_the_more_executions_the_more_travel_in_a_message_up_to_a_limit(
 ) -> None:
     sizes = [len(message.kwargs["executions"]) for message in convoys(number)]
 
-    assert max(sizes) == min(BATCH, number // SPREAD)
+    assert max(sizes) == min(COMPANY, number // SPREAD)
     assert sum(sizes) == number
     assert len(sizes) >= SPREAD
     assert set(sizes[:-1]) <= {max(sizes)}
@@ -528,10 +530,14 @@ def test_executions_that_begin_with_a_group_travel_alone() -> None:
     assert convoys(200, plan_of(*group_of(1), step("after"))) == []
 
 
-def test_executions_that_begin_in_the_other_pool_travel_alone() -> None:
+def test_executions_that_begin_in_the_other_pool_travel_together_there() -> None:
     plan = plan_of(step("io1"), step("b"))
 
-    assert canvas.together(plan, addresses(200), by_key) == []
+    messages = canvas.together(plan, addresses(200), by_key)
+
+    assert {message.task for message in messages} == {RUN_TOGETHER}
+    assert {message.options["queue"] for message in messages} == {"io"}
+    assert [len(message.kwargs["executions"]) for message in messages] == [25] * 8
 
 
 @pytest.mark.parametrize(
