@@ -118,13 +118,13 @@ def _join_as_whole(sender: Any, **_: Any) -> None:
 _counting = threading.Lock()
 
 
-def _narrow(worker: Any, count: int) -> Callable[[], None]:
-    """Have a worker's consumer take some messages less; call the result to undo it."""
+def _narrow(worker: Any, count: int) -> Callable[[int], None]:
+    """Have a worker's consumer take some messages less; returned is what undoes it."""
     qos = worker.consumer.qos
     with _counting:
         qos.decrement_eventually(count)
 
-    def widen() -> None:
+    def widen(count: int) -> None:
         if worker.consumer.qos is qos:  # a new connection begins with a new count
             with _counting:
                 qos.increment_eventually(count)

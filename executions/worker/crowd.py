@@ -31,7 +31,7 @@ from executions.worker.beginning import ComeBack
 from executions.worker.leases import this_worker
 from executions.worker.prepare import role_of
 from executions.worker.relief import PATIENCE_S
-from executions.worker.room import room
+from executions.worker.room import Places, room
 from executions.worker.running import Beside
 from executions.worker.transitions import Tell
 from roles.runners import Result, RoleSpec
@@ -93,6 +93,7 @@ class Crowd:
     """Travellers, each with a claimed step that awaits."""
 
     travellers: Sequence[Traveller]
+    places: Places
     _under_way: dict[UUID, UnderWay] = field(default_factory=dict)  # by step run
     _over: SimpleQueue[UUID] = field(default_factory=SimpleQueue)
 
@@ -105,6 +106,7 @@ class Crowd:
             self._begin(self.travellers)
             while self._under_way:
                 self._attend([each for each in self._wait() if self._comes_on(each)])
+                self.places.keep(len(self._under_way))
         finally:
             self._disperse()
 
@@ -237,25 +239,26 @@ def wait_together(
         Address(execution=execution, version=version, epoch=epoch)
         for execution in executions
     ]
-    with room.for_some(len(addresses)) as count:
-        for address in addresses[count:]:
+    with room.for_some(len(addresses)) as places:
+        for address in addresses[places.count :]:
             passage.send_members(address, [path])
-        some = addresses[:count]
-        Crowd(travellers=departure.set_out(some, path, pool="io")).go()
+        some = addresses[: places.count]
+        travellers = departure.set_out(some, path, pool="io")
+        Crowd(travellers=travellers, places=places).go()
 
 
 def wait_for_members(address: Address, paths: Collection[str]) -> None:
     """Do the same with members of a parallel group of one execution."""
     members = list(paths)
-    with room.for_some(len(members)) as count:
-        if members[count:]:
-            passage.send_members(address, members[count:])
-        begun = batch.begun(address, members[:count])
+    with room.for_some(len(members)) as places:
+        some, rest = members[: places.count], members[places.count :]
+        if rest:
+            passage.send_members(address, rest)
+        begun = batch.begun(address, some)
         if begun is None:
             return
-        Crowd(
-            travellers=[
-                departure.traveller(address, begun.known, claim, pool="io")
-                for _, claim in begun.waiting
-            ]
-        ).go()
+        travellers = [
+            departure.traveller(address, begun.known, claim, pool="io")
+            for _, claim in begun.waiting
+        ]
+        Crowd(travellers=travellers, places=places).go()

@@ -19,6 +19,7 @@ from executions.worker.crowd import Crowd
 from executions.worker.departure import set_out
 from executions.worker.leases import Worker
 from executions.worker.relief import PATIENCE_S
+from executions.worker.room import Places, room
 from roles.functions import FunctionFailed
 from roles.models import Role
 from tests.integration.asking import outputs, statuses
@@ -402,7 +403,8 @@ def test_who_ends_does_not_keep_the_crowd_from_looking_after_the_others(
     broker.delete("io")
     gate = script.gate("a1", "a2")
     addresses = [resumption.address_of(each.pk) for each in executions]
-    crowd = Crowd(travellers=set_out(addresses, "a", pool="io"))
+    places = Places(room, 3, lambda _count: None)
+    crowd = Crowd(travellers=set_out(addresses, "a", pool="io"), places=places)
     over, long, late = crowd.travellers
     crowd._begin(crowd.travellers)
     await_waiting(gate, 2)

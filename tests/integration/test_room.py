@@ -44,11 +44,11 @@ class Broker:
         self.less = 0
         self.asked: list[int] = []
 
-    def narrow(self, count: int) -> Callable[[], None]:
+    def narrow(self, count: int) -> Callable[[int], None]:
         self.asked.append(count)
         self.less += count
 
-        def widen() -> None:
+        def widen(count: int) -> None:
             self.less -= count
 
         return widen
@@ -71,7 +71,7 @@ def test_as_many_are_taken_as_there_are_slots(
     roomy.slots = 4
 
     with room.for_some(wanted) as found:
-        assert found == count
+        assert found.count == count
         assert giving.less == count - 1
 
     assert giving.less == 0
@@ -84,13 +84,32 @@ def test_slots_are_given_to_several_until_each_gets_but_one(
 
     with room.for_some(3) as first, room.for_some(3) as second:
         with room.for_some(3) as third:
-            assert (first, second, third) == (3, 1, 1)
+            assert (first.count, second.count, third.count) == (3, 1, 1)
             assert giving.less == 2
         with room.for_some(1) as fourth:
-            assert fourth == 1
+            assert fourth.count == 1
 
     with room.for_some(4) as again:
-        assert again == 4
+        assert again.count == 4
+
+
+def test_slots_whose_steps_are_over_are_left_to_others(
+    roomy: Worker, giving: Broker
+) -> None:
+    roomy.slots = 6
+
+    with room.for_some(5) as places:
+        places.keep(3)
+        with room.for_some(5) as others:
+            assert others.count == 3
+            assert giving.less == 4
+        places.keep(4)  # what was left is not taken again
+        places.keep(0)
+        assert giving.less == 0
+        with room.for_some(6) as others:
+            assert others.count == 5
+
+    assert giving.less == 0
 
 
 def test_slots_are_given_back_whatever_goes_wrong(
@@ -102,12 +121,12 @@ def test_slots_are_given_back_whatever_goes_wrong(
         raise LookupError
 
     assert giving.less == 0
-    with room.for_some(4) as count:
-        assert count == 4
+    with room.for_some(4) as places:
+        assert places.count == 4
 
 
 def test_slots_are_given_back_when_the_broker_cannot_be_asked(roomy: Worker) -> None:
-    def failing(_count: int) -> Callable[[], None]:
+    def failing(_count: int) -> Callable[[int], None]:
         raise ConnectionError
 
     roomy.slots = 4
@@ -117,8 +136,8 @@ def test_slots_are_given_back_when_the_broker_cannot_be_asked(roomy: Worker) -> 
         raise AssertionError
 
     own.narrow_with(Broker().narrow)
-    with own.for_some(4) as count:
-        assert count == 4
+    with own.for_some(4) as places:
+        assert places.count == 4
 
 
 def test_many_who_ask_at_once_do_not_get_more_than_there_is(
@@ -128,9 +147,9 @@ def test_many_who_ask_at_once_do_not_get_more_than_there_is(
     everybody = threading.Barrier(8)
 
     def ask() -> int:
-        with room.for_some(3) as count:
+        with room.for_some(3) as places:
             everybody.wait(10)
-            return count
+            return places.count
 
     with ThreadPoolExecutor(8) as pool:
         counts = [done.result() for done in [pool.submit(ask) for _ in range(8)]]

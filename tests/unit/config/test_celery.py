@@ -42,10 +42,12 @@ def test_a_worker_takes_less_and_then_as_much_as_before():
 
     widen = _narrow(worker, 3)
     worker.qos.update()
-    widen()
+    widen(1)
+    worker.qos.update()
+    widen(2)
     worker.qos.update()
 
-    assert worker.told == [10, 7, 10]
+    assert worker.told == [10, 7, 8, 10]
 
 
 def test_several_may_have_it_take_less():
@@ -53,9 +55,9 @@ def test_several_may_have_it_take_less():
 
     first, second = _narrow(worker, 3), _narrow(worker, 6)
     assert worker.qos.value == 1
-    first()
+    first(3)
     assert worker.qos.value == 4
-    second()
+    second(6)
     assert worker.qos.value == 10
 
 
@@ -64,7 +66,7 @@ def test_nothing_less_changes_nothing():
 
     widen = _narrow(worker, 0)
     assert worker.qos.value == 10
-    widen()
+    widen(0)
     assert worker.qos.value == 10
 
 
@@ -73,7 +75,7 @@ def test_a_new_connection_begins_with_a_count_of_its_own():
     widen = _narrow(worker, 3)
     worker.connect(8)
 
-    widen()
+    widen(3)
 
     assert worker.qos.value == 8
 
@@ -83,7 +85,7 @@ def test_messages_that_wait_for_their_time_are_counted_meanwhile():
 
     widen = _narrow(worker, 3)
     worker.qos.increment_eventually()  # Celery does so for each that it puts off
-    widen()
+    widen(3)
     worker.qos.decrement_eventually()
 
     assert worker.qos.value == 10
@@ -93,9 +95,9 @@ def test_threads_that_have_it_take_less_at_once_lose_no_count():
     worker = Consumer(1000)
 
     def narrow_and_widen(_: int) -> None:
-        undo: list[Callable[[], None]] = [_narrow(worker, 3) for _ in range(10)]
+        undo: list[Callable[[int], None]] = [_narrow(worker, 3) for _ in range(10)]
         for widen in undo:
-            widen()
+            widen(3)
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(narrow_and_widen, range(200)))
