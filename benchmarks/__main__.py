@@ -97,7 +97,7 @@ def _measured(chosen: argparse.Namespace, running: Servers, results: Results) ->
             quick=chosen.quick,
             results=results,
         ).run(rounds)
-        scaled += scale(running, chosen, results.skipped)
+        scaled += scale(running, chosen, results.skipped)  # one by one
     finally:
         if results.repetitions or scaled or results.skipped:
             report.write(chosen.out, results, machine, scaled, quick=chosen.quick)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.servers import Servers
@@ -16,18 +17,17 @@ PLACE = "benchmarks.scale"
 
 def scale(
     servers: Servers, chosen: argparse.Namespace, skipped: dict[str, str]
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """Run them, unless only others were asked for; what fails is told and noted."""
     asked = not chosen.works or "SCALE" in chosen.works
     if CORE not in chosen.only or not asked:
-        return []
+        return
     if importlib.util.find_spec(PLACE) is None:
         skipped["scale"] = f"there is no {PLACE}"
-        return []
+        return
     try:
         run = importlib.import_module(PLACE).run
-        return list(run(servers, quick=chosen.quick))
+        yield from run(servers, quick=chosen.quick)
     except Exception as error:  # noqa: BLE001  (the rounds are worth a report)
         skipped["scale"] = f"{type(error).__name__}: {error}"
         complain(f"bench: the scale works failed: {skipped['scale']}")
-        return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -16,15 +16,18 @@ from executions.states import StepStatus
 from executions.waiting import WaitingOn
 
 
-def detail(execution: Execution) -> dict[str, Any]:
+def detail(
+    execution: Execution, runs: Sequence[StepRun] | None = None
+) -> dict[str, Any]:
     """
     Return an execution with context, step logs and usage, as the contract has it.
 
-    Two queries at most: the execution's version is kept in memory, and its step
-    runs are read at once. While it is under way, a few more tell what it waits for.
+    `runs` are its step runs, where they are known. Two queries at most: the
+    execution's version is kept in memory, and its step runs are read at once. While it is under way, a few more tell what it waits for.
     """
     plan = pinned.plan(str(execution.version_id))
-    runs = list(execution.step_runs.order_by("ordinal", "path"))
+    if runs is None:
+        runs = list(execution.step_runs.order_by("ordinal", "path"))
     context = _context(execution, plan, runs)
     stands = standing.of(execution, plan, runs)
     output = execution.output
@@ -105,7 +108,9 @@ def duration_ms(start: datetime | None, end: datetime | None) -> int | None:
     return round((end - start).total_seconds() * 1000)
 
 
-def _context(execution: Execution, plan: Plan, runs: list[StepRun]) -> dict[str, Any]:
+def _context(
+    execution: Execution, plan: Plan, runs: Sequence[StepRun]
+) -> dict[str, Any]:
     known = Situation(
         status=execution.status,
         cancelling=execution.cancel_request is not None,

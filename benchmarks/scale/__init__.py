@@ -22,26 +22,27 @@ NAMES = ("few", "many", "empty", "workers")
 Part = Callable[[], Finding]
 
 
-def run(servers: Servers, *, quick: bool) -> list[dict[str, Any]]:
+def run(servers: Servers, *, quick: bool) -> Iterator[dict[str, Any]]:
     """Measure everything; `quick` only tries the machinery, with a small past."""
     few, many, empty, other = (
         Installation(servers=servers, name=f"scale_{name}", number=number)
         for number, name in enumerate(NAMES, start=1)
     )
     past = Past(few=FEW, many=QUICK_EXECUTIONS if quick else EXECUTIONS)
-    found = [_done("Workers", lambda: workers.scale(other, quick=quick))]
+    yield _done("Workers", lambda: workers.scale(other, quick=quick)).as_json()
     try:
         with _created(few, many, empty):
             few.seed(past.few)
             say(f"  the past took {many.seed(past.many):.0f} s")
-            found += [
-                _done("W9", lambda: growth.compare(empty, many, past, quick=quick)),
-                _done("W7", lambda: api.compare(few, many, past, quick=quick)),
-                _done("W8", lambda: idle.watch(many, past, quick=quick)),
-            ]
+            parts: dict[str, Part] = {
+                "W9": lambda: growth.compare(empty, many, past, quick=quick),
+                "W7": lambda: api.compare(few, many, past, quick=quick),
+                "W8": lambda: idle.watch(many, past, quick=quick),
+            }
+            for work, part in parts.items():
+                yield _done(work, part).as_json()
     except Exception as error:  # noqa: BLE001  (what was found stays found)
-        found.append(_failed("W7 to W9", error))
-    return [each.as_json() for each in found]
+        yield _failed("W7 to W9", error).as_json()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from executions import record
 from executions.copies import NotCopyable
 from executions.launch import IdempotencyConflict, InvalidInput, NotRunnable
 from executions.models import Execution
@@ -74,4 +75,6 @@ def accepted(request: Request, execution: Execution) -> Response:
     headers = {"Location": request.build_absolute_uri(place)}
     if execution.is_replay:
         headers["Idempotent-Replayed"] = "true"
-    return Response(ExecutionSerializer(execution).data, status=202, headers=headers)
+    # What began just now, and copies nothing, has no step run yet.
+    runs = None if execution.is_replay or execution.origin else ()
+    return Response(record.detail(execution, runs), status=202, headers=headers)

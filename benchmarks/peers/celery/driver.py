@@ -23,7 +23,7 @@ from celery import chain, chord
 from serving import Stopwatch, latencies_ms, pss_mb, serve
 
 PREFORK, THREADS = 2, 1000
-GRACE_S, LONGEST_S = 20, 300
+GRACE_S, LONGEST_S = 20, 60
 POLL_S, TIGHT_S = 0.02, 0.002
 NAMES = ("celery", "redis", "hiredis", "django", "django-celery-results", "psycopg")
 QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "ERROR")
