@@ -6,22 +6,20 @@ A test module asks for it with `pytest_plugins`.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from executions.worker import patience, relief
 from executions.worker.relief import this_relief
-from tests.integration.convoys import Script
+from tests.integration.convoys import Parting, Script
 from tests.integration.engine import PATIENCE_S
 
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let executions wait for others however long it takes; wait for no database."""
+    """Let steps wait for others however long it takes; wait for no database."""
     monkeypatch.setattr(relief, "PATIENCE_S", 600.0)
     monkeypatch.setattr(patience, "_EVERY_S", 0.01)
 
@@ -30,19 +28,6 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def out_of_patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """A switch: from then on nobody waits for anybody."""
     return lambda: monkeypatch.setattr(relief, "PATIENCE_S", -1.0)
-
-
-class Parting:
-    """A convoy that has the relief thread give its database connection back."""
-
-    is_late = True
-
-    def __init__(self) -> None:
-        self.done = threading.Event()
-
-    def hand_over(self) -> None:
-        connection.close()
-        self.done.set()
 
 
 @pytest.fixture

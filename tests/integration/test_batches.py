@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ from executions.worker.beginning import ComeBack
 from executions.worker.leases import Worker
 from executions.worker.relief import this_relief
 from executions.worker.walk import Walk
+from tests.integration.convoys import Parting, outages
 from tests.integration.engine import (
     DONE,
     PATIENCE_S,
@@ -62,7 +62,7 @@ from tests.integration.engine import (
 )
 from tests.integration.statements import statements
 
-pytest_plugins = ("tests.integration.stage",)
+pytest_plugins = ("tests.integration.stage", "tests.integration.company")
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("this_worker", "broker", "patient", "relief_at_rest"),
@@ -73,38 +73,9 @@ NEVER = {"field": "context.input.absent", "operator": "exists"}
 
 
 @pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let members stand behind others however long it takes; wait for no database."""
-    monkeypatch.setattr(relief, "PATIENCE_S", 600.0)
-    monkeypatch.setattr(patience, "_EVERY_S", 0.01)
-
-
-@pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch, patient: None) -> None:
     """Let nobody stand behind anybody."""
     monkeypatch.setattr(relief, "PATIENCE_S", -1.0)
-
-
-class Parting:
-    """A batch that has the relief thread give its database connection back."""
-
-    is_late = True
-
-    def __init__(self) -> None:
-        self.done = threading.Event()
-
-    def hand_over(self) -> None:
-        connection.close()
-        self.done.set()
-
-
-@pytest.fixture
-def relief_at_rest() -> Iterator[None]:
-    """See that the relief thread lives after a test, and holds no connection."""
-    yield
-    parting = Parting()
-    with this_relief().watching(parting):
-        assert parting.done.wait(PATIENCE_S)
 
 
 # --- the engine's parts, played by hand ---------------------------------------------
@@ -1431,39 +1402,6 @@ def test_a_child_has_a_relief_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert this_relief() is not parent
     assert this_relief() is this_relief()
-
-
-class BackAfter(logging.Handler):
-    """Bring PostgreSQL back once the engine has waited for it so many times."""
-
-    def __init__(self, complaints: int, patch: pytest.MonkeyPatch) -> None:
-        super().__init__()
-        self.left = complaints
-        self.patch = patch
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.left -= 1
-        if self.left == 0:
-            self.patch.undo()
-
-
-@contextmanager
-def outages(complaints: int = 3) -> Iterator[Callable[[], None]]:
-    """Give a switch that takes PostgreSQL away until somebody waited for it."""
-    patch = pytest.MonkeyPatch()
-    handler = BackAfter(complaints, patch)
-    patience.log.addHandler(handler)
-
-    def begin() -> None:
-        connection.close()
-        patch.setitem(connection.settings_dict, "HOST", "/nowhere")
-
-    try:
-        yield begin
-        assert handler.left <= 0
-    finally:
-        patience.log.removeHandler(handler)
-        patch.undo()
 
 
 def test_a_relief_that_finds_no_database_hands_over_when_it_is_back(
