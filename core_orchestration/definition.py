@@ -21,10 +21,20 @@ OnError = Literal["fail", "continue"]
 
 KEY_LENGTH = 64
 KEY_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
-RESERVED_KEYS = frozenset({"context", "errors", "input", "item", "loop", "output"})
+RESERVED_KEYS = frozenset(
+    {"context", "errors", "index", "input", "item", "loop", "output"}
+)
+# Types whose nested steps form branches, and those whose nested steps are one body.
+BRANCHING_TYPES = frozenset({"branch", "parallel"})
+REPEATING_TYPES = frozenset({"loop", "map"})
+# Done by the engine itself, without a body: those that end something, and those that
+# wait.
+MARKER_TYPES = frozenset({"break", "stop"})
+WAITING_TYPES = frozenset({"approval", "orchestration", "wait"})
+_WITHOUT_ROLE = MARKER_TYPES | WAITING_TYPES
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Step:
     """One unit of an orchestration; the fields are the contract's, durations in ms."""
 
@@ -49,8 +59,23 @@ class Step:
     queue_timeout_ms: int | None = None
     at_most_once: bool = False
     on_error: OnError = "fail"
+    # Which branch of its parent's body the step belongs to; None: its own.
+    branch: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
+
+    @property
+    def has_role(self) -> bool:
+        """Tell whether a role does the step, and not the engine itself."""
+        return not self.steps and self.step_type not in _WITHOUT_ROLE
+
+    @cached_property
+    def branches(self) -> Mapping[str, tuple[Step, ...]]:
+        """The bodies of a branching step, by name, in the order of their steps."""
+        bodies: dict[str, list[Step]] = {}
+        for inner in self.steps:
+            bodies.setdefault(inner.branch or inner.key, []).append(inner)
+        return {name: tuple(steps) for name, steps in bodies.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +89,11 @@ class Block:
     @property
     def is_group(self) -> bool:
         return self.steps[0].parallel_group is not None
+
+    @property
+    def is_walked(self) -> bool:
+        """Tell whether it is a single step that a worker does for a role."""
+        return not self.is_group and self.steps[0].has_role
 
     @property
     def ordinals(self) -> range:
@@ -82,14 +112,19 @@ class Definition:
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """The steps, neighbours of one parallel group taken together."""
-        blocks: list[Block] = []
-        start = 0
-        for (group, _), run in groupby(enumerate(self.steps), _group_or_own_place):
-            steps = tuple(step for _, step in run)
-            assert group is not None or len(steps) == 1  # noqa: S101
-            blocks.append(Block(index=len(blocks), start=start, steps=steps))
-            start += len(steps)
-        return tuple(blocks)
+        return blocks_of(self.steps)
+
+
+def blocks_of(steps: Sequence[Step]) -> tuple[Block, ...]:
+    """Cut steps that run in this order into single steps and parallel groups."""
+    blocks: list[Block] = []
+    start = 0
+    for (group, _), run in groupby(enumerate(steps), _group_or_own_place):
+        members = tuple(step for _, step in run)
+        assert group is not None or len(members) == 1  # noqa: S101
+        blocks.append(Block(index=len(blocks), start=start, steps=members))
+        start += len(members)
+    return tuple(blocks)
 
 
 def _group_or_own_place(numbered: tuple[int, Step]) -> tuple[str | None, int]:

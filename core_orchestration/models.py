@@ -113,6 +113,7 @@ class OrchestrationStep(models.Model):
         default="fail",
         choices=[("fail", "fail"), ("continue", "continue")],
     )
+    branch = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001
     config = models.JSONField(default=dict, blank=True)
 
     class Meta:

@@ -38,6 +38,73 @@ _EXAMPLE = OpenApiExample(
     },
     request_only=True,
 )
+_LOOP = OpenApiExample(
+    "A loop with a branch in it",
+    value={
+        "name": "Refining",
+        "steps": [
+            {
+                "key": "refine",
+                "name": "Refine",
+                "step_type": "loop",
+                "config": {
+                    "max_iterations": 5,
+                    "until": {"field": "output.score", "operator": ">=", "value": 8},
+                },
+                "steps": [
+                    {"key": "draft", "name": "Draft", "role_name": "Writer"},
+                    {
+                        "key": "route",
+                        "name": "Route",
+                        "step_type": "branch",
+                        "config": {
+                            "cases": [
+                                {
+                                    "branch": "review",
+                                    "condition": {
+                                        "field": "loop.index",
+                                        "operator": ">",
+                                        "value": 0,
+                                    },
+                                }
+                            ],
+                            "else": "skim",
+                        },
+                        "steps": [
+                            {
+                                "key": "review",
+                                "name": "Review",
+                                "role_name": "Critic",
+                            },
+                            {
+                                "key": "glance",
+                                "name": "Glance",
+                                "branch": "skim",
+                                "role_name": "Reader",
+                            },
+                        ],
+                    },
+                ],
+            }
+        ],
+    },
+    request_only=True,
+)
+
+
+_CONFIG = """
+What the step type has to know; free for types that a role does.
+
+- `loop`: `max_iterations` (required), one of the conditions `while` and `until` or a
+  `count` (a number, or a template that gives one), `on_limit` (`fail`, `continue`),
+  `collect` (`last`, `all`)
+- `map`: `items` (required; a list, or a template that gives one), `max_parallel`,
+  `item_errors` (`fail`, `continue`, `drop`), `stop_after`
+- `branch`: `cases` (`[{"branch", "condition"}]`), `else`, `mode` (`first`, `all`); or
+  `weights` (`{branch: number}`) and `sticky` (a template)
+- `parallel` with `steps`: `join` (`all`, `any`, `n_of_m`), `n`, `max_parallel`
+- `stop`: `status` (`completed`, `failed`), `message` or `output` (templates)
+""".strip()
 
 
 @extend_schema_field({"type": "array", "items": {"$ref": "#/components/schemas/Step"}})
@@ -57,7 +124,13 @@ class StepSerializer(serializers.Serializer[Any]):
         required=False, help_text="Steps run in ascending order; default: position."
     )
     step_type = serializers.CharField(
-        default="sequential", help_text="`sequential`, `parallel`, `conditional`, …"
+        default="sequential",
+        help_text="`sequential` and `conditional`: a role does it. `parallel`: a role "
+        "does it, beside the others of its `parallel_group`; with `steps` it runs them "
+        "as branches at the same time. `loop`, `map`: run their `steps` again and "
+        "again, or once per item. `branch`: runs the branches whose cases match. "
+        "`break`: ends the loop that it stands in. `stop`: ends the execution. Only "
+        "where a role does it is there a `role_id` or `role_name`.",
     )
     role_id = serializers.UUIDField(required=False, allow_null=True)
     role_name = serializers.CharField(required=False, allow_null=True)
@@ -91,8 +164,19 @@ class StepSerializer(serializers.Serializer[Any]):
         "`needs_attention` until a person settles it.",
     )
     on_error = serializers.ChoiceField(choices=["fail", "continue"], default="fail")
-    config = serializers.DictField(required=False)
-    steps = BodyField(required=False)
+    branch = serializers.CharField(
+        required=False,
+        allow_null=True,
+        help_text="The branch of the `branch` or `parallel` step right around it that "
+        "the step belongs to; null: one by itself, of the name of its key. Steps of one "
+        "branch are neighbours and run in order.",
+    )
+    config = serializers.DictField(required=False, help_text=_CONFIG)
+    steps = BodyField(
+        required=False,
+        help_text="The body of a `loop`, `map`, `branch` or `parallel` step, up to 20 "
+        "levels deep.",
+    )
 
 
 class OrchestrationSummarySerializer(serializers.ModelSerializer[Orchestration]):
@@ -125,7 +209,7 @@ class OrchestrationSummarySerializer(serializers.ModelSerializer[Orchestration])
         )
 
 
-@extend_schema_serializer(examples=[_EXAMPLE])
+@extend_schema_serializer(examples=[_EXAMPLE, _LOOP])
 class OrchestrationSerializer(OrchestrationSummarySerializer):
     """An orchestration with its steps, nested and in order."""
 

@@ -164,7 +164,8 @@ def line(execution_id: UUID) -> Iterator[str]:
     if execution is None:
         return
     plan = pinned.plan(str(execution.version_id))
-    runs = _in_pages(execution.step_runs.order_by("ordinal", "path"), _RUNS_AT_ONCE)
+    rows = execution.step_runs.filter(cursor=None)
+    runs = _in_pages(rows.order_by("ordinal", "path"), _RUNS_AT_ONCE)
     logs = (record.step_log(run, plan) | {"exports": run.exports} for run in runs)
     events = _in_pages(
         execution.events.order_by("transaction_id", "id"), _EVENTS_AT_ONCE

@@ -14,8 +14,10 @@ from executions.control import Refused
 from executions.database import one_transaction
 from executions.lifecycle import Claim, Outcome, Request
 from executions.models import StepRun
+from executions.paths import frame_of
 from executions.plan import Plan, PlannedStep
 from executions.runs import run_of
+from executions.signatures import Address
 from executions.situation import Situation
 from executions.states import StepStatus
 from roles.runners import RunnerError, schemas
@@ -42,17 +44,15 @@ def settle_step(
     again. False when somebody has decided so before. Raises Refused when it does not
     need attention, or `output` cannot be its output.
     """
-    known = situation.read_all(execution_id)
+    address = resumption.address_of(execution_id).at(frame_of(path))
+    planned = _step_at(address, path)
+    plan = planned.plan
+    known = situation.read_all(execution_id, plan)
     if known is None:
         raise Refused("There is no such execution.", code="unknown_execution")
-    address = resumption.address_of(execution_id)
-    plan = pinned.plan(address.version)
-    planned = plan.by_path.get(path)
-    if planned is None:
-        raise Refused(f"The execution has no step {path!r}.", code="unknown_step")
     request = Request(by=by, reason=reason)
     with one_transaction():
-        claim = lifecycle.attended(run_of(address, planned))
+        claim = lifecycle.hold(run_of(address, planned), was=_ASIDE)
         if claim is not None:
             lifecycle.stir(execution_id, request, path=path, action=action)
             match action:
@@ -68,6 +68,15 @@ def settle_step(
     resumption.go_on(execution_id)
     announce(execution_id)
     return True
+
+
+def _step_at(address: Address, path: str) -> PlannedStep:
+    try:
+        return pinned.plan_of(address).by_path[path]
+    except LookupError as error:
+        raise Refused(
+            f"The execution has no step {path!r}.", code="unknown_step"
+        ) from error
 
 
 def _complete(

@@ -86,6 +86,29 @@ def together(
     ]
 
 
+def into_frames(
+    address: Address, plans: Sequence[Plan], pool_of: PoolOf, *, under_way: int
+) -> list[Signature[Any]]:
+    """
+    Compile what starts frames of one body, many to a message.
+
+    How many depends on those `under_way`, which are more than what starts now. Empty
+    when there are few, or they begin with what does not travel so.
+    """
+    first = plans[0].steps[0]
+    size = min(COMPANY, _shared_by(under_way))
+    if first.block.is_group or size < 2 or not first.is_batchable:
+        return []
+    queue, timeout_ms = signatures.queue_of(pool_of(first)), first.step.timeout_ms
+    frames = [plan.frame for plan in plans]
+    return [
+        signatures.run_frames(
+            address, some, first.step.key, queue=queue, timeout_ms=timeout_ms
+        )
+        for some in sliced(frames, size)
+    ]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Compiler:
     plan: Plan
@@ -109,9 +132,11 @@ class _Compiler:
     def window(self, block: Block) -> Signature[Any]:
         links: list[Signature[Any]] = []
         at: Block | None = block
-        while at is not None and not at.is_group and len(links) < WINDOW:
+        while at is not None and at.is_walked and len(links) < WINDOW:
             links.append(self._message(self.plan.of_block(at)[0]))
             at = self.plan.next_block(at)
+        if not links:  # a step that leads on by itself
+            return self._delay(self._message(self.plan.of_block(block)[0]))
         self._delay(links[0])
         if at is not None:
             links.append(signatures.advance(self.address, at.index))

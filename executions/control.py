@@ -116,7 +116,7 @@ def retry(execution_id: UUID, *, by: str | None, reason: str | None = None) -> b
     if now.cancel_request and now.status in ACTIVE_EXECUTION:
         raise _not_now(now, "be retried")
     # Its steps as they are after its end: what was cut off still ran before.
-    known = situation.read_all(execution_id)
+    known = situation.read_all(execution_id, pinned.plan(str(now.version_id)))
     if known is None or known.status in ACTIVE_EXECUTION:
         return False
     if known.status == ExecutionStatus.COMPLETED:

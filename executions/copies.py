@@ -84,7 +84,7 @@ def fork(
     """
     target = _version_of(execution, version)
     plan = pinned.plan(target)
-    known = situation.read_all(execution.pk)
+    known = situation.read_all(execution.pk, pinned.plan(str(execution.version_id)))
     planned = plan.by_path.get(from_step)
     if planned is None or known is None:
         keys = ", ".join(plan.by_path)

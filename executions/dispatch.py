@@ -16,14 +16,16 @@ from redis.exceptions import RedisError
 from executions import canvas, failpoints, lifecycle, pinned
 from executions.canvas import AT_ONCE, Manner
 from executions.plan import Plan, PlannedStep
-from executions.signatures import Address
-from roles.runners import Pool, runner_for
+from executions.signatures import CONTROL_QUEUE, Address
+from roles.runners import runner_for
 
 log = logging.getLogger(__name__)
 
 
-def pool_of(planned: PlannedStep, *, pins: Mapping[str, str]) -> Pool:
-    """Name the pool that a step's pinned role works in."""
+def pool_of(planned: PlannedStep, *, pins: Mapping[str, str]) -> str:
+    """Name the pool that a step's pinned role works in; without one, the engine's."""
+    if not planned.step.has_role:
+        return CONTROL_QUEUE
     role = pinned.role(pins[planned.role])
     return runner_for(role.kind).pool(role)
 
@@ -74,6 +76,24 @@ def start_all(
         return
     expect(plan, 0, *(UUID(address.execution) for address in addresses))
     _publish(messages, of=addresses[0].execution)
+
+
+def start_frames(
+    address: Address,
+    plans: Sequence[Plan],
+    *,
+    pins: Mapping[str, str],
+    under_way: int,
+) -> None:
+    """Send the beginnings of frames of one body, of so many that are open."""
+    pool = partial(pool_of, pins=pins)
+    messages = canvas.into_frames(address, plans, pool, under_way=under_way)
+    if not messages:
+        for plan in plans:
+            send(plan, 0, address.at(plan.frame), pins=pins)
+        return
+    expect(plans[0], 0, UUID(address.execution))
+    _publish(messages, of=address.execution)
 
 
 def _publish(messages: Iterable[Signature[Any]], *, of: str) -> None:

@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 
 from executions import failpoints, pinned, situation
 from executions.database import UNREACHABLE
+from executions.paths import TOP
 from executions.signatures import JOIN
 
 log = logging.getLogger(__name__)
@@ -52,8 +53,9 @@ class RecordBackend(DatabaseBackend):  # type: ignore[misc]
 
     def _all_settled(self, address: dict[str, Any]) -> bool:
         try:
-            block = pinned.plan(address["version"]).blocks[address["block"]]
-            return situation.all_settled(UUID(address["execution"]), block)
+            plan = pinned.plan_in(address["version"], address.get("frame", TOP))
+            block = plan.blocks[address["block"]]
+            return situation.all_settled(UUID(address["execution"]), plan, block)
         except UNREACHABLE as error:
             # The reconciler sends joins that never fired.
             log.warning("A join waits for PostgreSQL: %s", error)

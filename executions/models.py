@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Self
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Func, Q
 from django.db.models.functions import Now
@@ -80,6 +81,12 @@ class Execution(models.Model):
         related_name="children",
         db_index=False,
     )
+    # The path of the parent's step that started it, and whether that waits to hear of
+    # its end: True until it has.
+    parent_path = models.CharField(max_length=4000, null=True, blank=True)  # noqa: DJ001
+    awaited = models.BooleanField(null=True, blank=True)
+    # How many executions stand above it.
+    depth = models.PositiveSmallIntegerField(db_default=0)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.SET_NULL,
@@ -158,6 +165,12 @@ class Execution(models.Model):
                 condition=Q(parent_execution__isnull=False),
                 name="execution_by_parent",
             ),
+            # Children whose end their parent has still to hear of.
+            models.Index(
+                fields=["finished_at"],
+                condition=Q(awaited=True, finished_at__isnull=False),
+                name="execution_unheard",
+            ),
         )
 
     def __str__(self) -> str:
@@ -194,6 +207,9 @@ class StepRun(models.Model):
     """
     One step of one execution: its attempts, outcome and output.
 
+    Frames have rows here, too: each run of a body is one, with a `cursor`. Its input is
+    what the frame gives to its steps (the item, the turn), its output what it came to.
+
     The id is a function of the execution's id and the path (see `identity`): two
     claims of one step meet in the primary key, and the idempotency key that effects
     carry survives even a lost row.
@@ -210,7 +226,7 @@ class StepRun(models.Model):
         db_constraint=False,
     )
     ordinal = models.PositiveIntegerField()
-    path = models.CharField(max_length=500)
+    path = models.CharField(max_length=4000)
     key = models.CharField(max_length=64)
     role_name = models.CharField(max_length=200, default="")
     status = models.CharField(max_length=16)
@@ -235,6 +251,16 @@ class StepRun(models.Model):
     deadline_at = models.DateTimeField(null=True, blank=True)
     retry_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    # Of a step that waits for an event: its name.
+    awaits = models.CharField(max_length=200, null=True, blank=True)  # noqa: DJ001
+    # Of a step that the engine does itself: what it keeps in mind until the end.
+    state = models.JSONField(null=True, blank=True)
+    # Of a frame: the block that its canvas goes on with, as of an execution.
+    cursor = models.PositiveIntegerField(null=True, blank=True)
+    # Its place among the frames of its container.
+    number = models.PositiveIntegerField(null=True, blank=True)
+    # Once it has ended, whether its container has taken note of that.
+    heard = models.BooleanField(null=True, blank=True)
 
     class Meta:
         ordering = ("execution", "ordinal", "path")
@@ -250,6 +276,156 @@ class StepRun(models.Model):
         indexes = (
             # The log of an execution, and the last unfinished member of a group.
             models.Index(fields=["execution", "ordinal"], name="step_run_log"),
+            # What containers have still to hear of.
+            models.Index(
+                fields=["execution"],
+                condition=Q(heard=False),
+                name="step_run_unheard",
+            ),
+            # Who waits for an event that has come in.
+            models.Index(
+                fields=["awaits"],
+                condition=Q(awaits__isnull=False, status="waiting"),
+                name="step_run_awaits",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.path
+
+
+class Signal(models.Model):
+    """
+    An event from outside, kept for those who will wait for it.
+
+    One for everybody's executions, or sent to one; each execution takes it once.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=200)
+    payload = models.JSONField(null=True, blank=True)
+    execution = models.ForeignKey(
+        Execution,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="signals",
+        db_index=False,
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+    )
+    idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001
+    created_at = models.DateTimeField(db_default=Now())
+    # When nobody that waits by now is left to be told.
+    handed_out_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["created_by", "idempotency_key"],
+                condition=Q(idempotency_key__isnull=False),
+                name="signal_idempotency_key",
+            ),
+        )
+        indexes = (
+            # What a step that begins to wait finds.
+            models.Index(fields=["name", "created_at"], name="signal_by_name"),
+            models.Index(
+                fields=["execution"],
+                condition=Q(execution__isnull=False),
+                name="signal_of_execution",
+            ),
+            models.Index(
+                fields=["created_at"],
+                condition=Q(handed_out_at=None),
+                name="signal_to_hand_out",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Delivery(models.Model):
+    """That an execution has taken a signal: no later wait of it gets it again."""
+
+    signal = models.ForeignKey(
+        Signal, on_delete=models.CASCADE, related_name="deliveries", db_index=False
+    )
+    execution = models.ForeignKey(
+        Execution, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+    path = models.CharField(max_length=4000)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["execution", "signal"], name="delivery_once"
+            ),
+        )
+        indexes = (models.Index(fields=["signal"], name="delivery_of_signal"),)
+
+    def __str__(self) -> str:
+        return self.path
+
+
+class Approval(models.Model):
+    """
+    A question to people, asked by a step that waits; `decision` is null while open.
+
+    `users` and `groups` (by name) and `permission` (`app.codename`) say who may answer;
+    without any it is whoever may steer the execution.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    execution = models.ForeignKey(
+        Execution, on_delete=models.CASCADE, related_name="approvals"
+    )
+    step_run = models.UUIDField()
+    path = models.CharField(max_length=4000)
+    prompt = models.TextField(blank=True)
+    form = models.JSONField(null=True, blank=True)
+    users = ArrayField(models.CharField(max_length=150), default=list, blank=True)
+    groups = ArrayField(models.CharField(max_length=150), default=list, blank=True)
+    permission = models.CharField(max_length=255, blank=True)
+    asked_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField(null=True, blank=True)
+    decision = models.CharField(max_length=16, null=True, blank=True)  # noqa: DJ001
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+    )
+    # How the answer came: the API, the admin, a link, or the clock.
+    channel = models.CharField(max_length=16, blank=True)
+    answer = models.JSONField(null=True, blank=True)
+    comment = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["step_run"],
+                condition=Q(decision=None),
+                name="approval_open_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(decision=None, decided_at=None)
+                | Q(decision__isnull=False, decided_at__isnull=False),
+                name="approval_decided_at",
+            ),
         )
 
     def __str__(self) -> str:
@@ -271,7 +447,7 @@ class Event(models.Model):
         db_default=Func(function="pg_current_xact_id"), editable=False
     )
     type = models.CharField(max_length=40)
-    path = models.CharField(max_length=500, null=True, blank=True)  # noqa: DJ001
+    path = models.CharField(max_length=4000, null=True, blank=True)  # noqa: DJ001
     data = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Func(function="clock_timestamp"))
 

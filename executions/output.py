@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
+
 from core_orchestration.language import TemplateRenderError
+from core_orchestration.validation import storable_problems
 from executions import lifecycle, situation
 from executions.plan import Plan, PlannedStep, scope_of
 from executions.situation import Situation
@@ -27,6 +31,32 @@ def render(execution_id: UUID, plan: Plan, known: Situation) -> Any:
     return plan.output.render(scope_of(context, output, first=False))
 
 
+class Unstorable(ValueError):
+    """An output cannot be kept; the message says why, `type` what kind of fault."""
+
+    def __init__(self, type_: str, message: str) -> None:
+        super().__init__(message)
+        self.type = type_
+
+
+def check_storable(value: Any) -> None:
+    """Raise Unstorable for an output that is no JSON, or too large."""
+    if problems := storable_problems(value):
+        first = problems[0]
+        raise Unstorable(
+            "not_json",
+            f"The output cannot be stored as JSON: {first.detail} (at "
+            f"{first.pointer or 'the top'})",
+        )
+    size = len(json.dumps(value, ensure_ascii=False))
+    if size > settings.CORE_MAX_OUTPUT_BYTES:
+        raise Unstorable(
+            "output_too_large",
+            f"The output has {size} characters; CORE_MAX_OUTPUT_BYTES allows "
+            f"{settings.CORE_MAX_OUTPUT_BYTES}.",
+        )
+
+
 def exports(
     execution_id: UUID, plan: Plan, planned: PlannedStep, known: Situation, value: Any
 ) -> dict[str, Any] | None:
@@ -39,7 +69,7 @@ def exports(
         return None
     situation.read_more(execution_id, plan, planned.after, known)
     context = known.context(plan, planned.after) | {planned.step.key: value}
-    scope = {"context": context, "output": value}
+    scope = scope_of(context, value, first=False)
     return {name: template.render(scope) for name, template in planned.exports.items()}
 
 

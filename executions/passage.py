@@ -1,30 +1,47 @@
-"""Move the canvas on: past a window's end, and past a parallel group's join."""
+"""
+Move the canvas on: past a window's end and a group's join, into frames and out of them.
+
+Whoever asks may do a step itself to which a message would only lead back: what is
+returned is then left to it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 from core_orchestration.language import TemplateRenderError
-from executions import dispatch, lifecycle, output, pinned, signatures, situation
+from executions import (
+    dispatch,
+    lifecycle,
+    native,
+    output,
+    pinned,
+    signatures,
+    situation,
+)
 from executions.announce import announce
 from executions.canvas import Manner
+from executions.native import Ending, Upshot
+from executions.paths import container_of
+from executions.plan import Plan, PlannedStep
 from executions.signatures import Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Here:
-    """A step that is left to the one who asked: its path, and its pool."""
+    """A step that is left to the one who asked: where, and in which pool."""
 
+    address: Address
     path: str
     pool: str
 
 
 def reach(address: Address, block: int, *, here: Collection[str] = ()) -> Here | None:
     """Go on with a block, as `advance` does, if everything before it is settled."""
-    before = pinned.plan(address.version).blocks[block - 1]
-    if situation.all_settled(UUID(address.execution), before):
+    plan = pinned.plan_of(address)
+    if situation.all_settled(UUID(address.execution), plan, plan.blocks[block - 1]):
         return advance(address, block, here=here)
     return None
 
@@ -34,56 +51,161 @@ def advance(address: Address, block: int, *, here: Collection[str] = ()) -> Here
     Go on with a block; of several who ask, one does.
 
     A step whose queue is among those that the one who asks serves (`here`) is left to
-    it; all else is sent.
+    it; what the engine does itself is begun, and all else is sent.
     """
-    pins = lifecycle.advance(UUID(address.execution), epoch=address.epoch, block=block)
+    pins = move_to(address, block)
     if pins is None:
         return None
-    plan = pinned.plan(address.version)
+    return _go_to(address, pinned.plan_of(address), block, pins, here)
+
+
+def _go_to(
+    address: Address,
+    plan: Plan,
+    block: int,
+    pins: Mapping[str, str],
+    here: Collection[str],
+) -> Here | None:
     first = plan.of_block(plan.blocks[block])[0]
-    pool = dispatch.pool_of(first, pins=pins)
-    if not first.block.is_group and signatures.queue_of(pool) in here:
-        return Here(path=first.path, pool=pool)
+    if not first.block.is_group:
+        if not first.step.has_role:
+            return begin(address, first, here=here)
+        pool = dispatch.pool_of(first, pins=pins)
+        if signatures.queue_of(pool) in here:
+            return Here(address=address, path=first.path, pool=pool)
     dispatch.send(plan, block, address, pins=pins)
     return None
 
 
+def move_to(address: Address, block: int) -> dict[str, str] | None:
+    """
+    Move an execution, or a frame, on to a block; None when another message has.
+
+    The winner gets the execution's role pins.
+    """
+    execution_id = UUID(address.execution)
+    if address.frame:
+        return lifecycle.advance_frame(
+            execution_id, address.frame, epoch=address.epoch, block=block
+        )
+    return lifecycle.advance(execution_id, epoch=address.epoch, block=block)
+
+
+def begin(
+    address: Address, planned: PlannedStep, *, here: Collection[str] = ()
+) -> Here | None:
+    """Let a step begin that the engine does itself, and go on from there."""
+    return _follow(address, planned, native.begin(address, planned), here)
+
+
+def hear(
+    address: Address, planned: PlannedStep, *, here: Collection[str] = ()
+) -> Here | None:
+    """Let a step hear of its frames that have ended, and go on from there."""
+    return _follow(address, planned, native.hear(address, planned), here)
+
+
+def wake(address: Address, planned: PlannedStep) -> None:
+    """Let a step see that its time has come, and go on from there."""
+    _follow(address, planned, native.wake(address, planned), ())
+
+
+def left(address: Address, *, here: Collection[str] = ()) -> Here | None:
+    """Let the container of a frame that has ended hear of it."""
+    around = address.around
+    planned = pinned.plan_of(around).by_path[container_of(address.frame)]
+    return hear(around, planned, here=here)
+
+
+def _follow(
+    address: Address, planned: PlannedStep, upshot: Upshot, here: Collection[str]
+) -> Here | None:
+    if upshot.started:
+        return _enter(address, upshot, here)
+    match upshot.ending:
+        case Ending.SETTLED:
+            return behind(address, planned, here=here)
+        case Ending.FATAL if address.frame:
+            return left(address, here=here)
+        case Ending.LEFT:
+            return left(address.at(upshot.left), here=here)
+        case Ending.FATAL | Ending.OVER:
+            announce(UUID(address.execution))
+    return None
+
+
+def _enter(address: Address, upshot: Upshot, here: Collection[str]) -> Here | None:
+    """Send the first steps of frames that were opened, or leave a single one here."""
+    known = situation.read(UUID(address.execution), ())
+    if known is None:
+        return None
+    pins = known.role_pins
+    plans = [pinned.plan_in(address.version, frame) for frame in upshot.started]
+    if len(plans) == 1 and upshot.under_way == 1:
+        plan = plans[0]
+        return _go_to(address.at(plan.frame), plan, 0, pins, here)
+    dispatch.start_frames(address, plans, pins=pins, under_way=upshot.under_way)
+    return None
+
+
+def behind(
+    address: Address, planned: PlannedStep, *, here: Collection[str] = ()
+) -> Here | None:
+    """Go on behind a step that is settled, if nothing beside it is open."""
+    if planned.block.is_group:
+        return join(address, planned.block.index, here=here)
+    following = planned.plan.next_block(planned.block)
+    if following is None:
+        return end(address, here=here)
+    return advance(address, following.index, here=here)
+
+
 def block_of(address: Address, path: str) -> int:
     """Tell which block the step at `path` belongs to."""
-    return pinned.plan(address.version).by_path[path].block.index
+    return pinned.plan_of(address).by_path[path].block.index
 
 
 def send_members(
     address: Address, paths: Collection[str], *, delay_s: float = 0.0
 ) -> None:
     """Send steps of one block, each in a message that arrives after a delay."""
-    known = situation.read(UUID(address.execution), ())
+    known = situation.read(UUID(address.execution), (), frame=address.frame)
     if known is None or not known.is_current(address.epoch):
         return
-    plan, block = pinned.plan(address.version), block_of(address, min(paths))
+    plan, block = pinned.plan_of(address), block_of(address, min(paths))
     manner = Manner(members=paths, singly=True, delay_s=delay_s)
     dispatch.send(plan, block, address, pins=known.role_pins, manner=manner)
 
 
 def join(address: Address, block: int, *, here: Collection[str] = ()) -> Here | None:
     """Go on after a parallel group if every step of it is settled, or end there."""
-    execution_id = UUID(address.execution)
-    plan = pinned.plan(address.version)
-    if not situation.all_settled(execution_id, plan.blocks[block]):
+    plan = pinned.plan_of(address)
+    if not situation.all_settled(UUID(address.execution), plan, plan.blocks[block]):
         return None
     following = plan.next_block(plan.blocks[block])
     if following is not None:
         return advance(address, following.index, here=here)
-    end(execution_id, address)
+    return end(address, here=here)
+
+
+def end(address: Address, *, here: Collection[str] = ()) -> Here | None:
+    """Complete an execution, or a frame, whose every step is settled."""
+    execution_id, plan = UUID(address.execution), pinned.plan_of(address)
+    known = situation.read(execution_id, (), frame=address.frame)
+    if known is None or known.epoch != address.epoch:
+        return None
+    if plan.is_top:
+        _complete(address, plan, known)
+        return None
+    last = plan.blocks[-1]
+    result = situation.output_after(execution_id, plan, last, known)
+    if lifecycle.close_frame(execution_id, address.frame, output=result):
+        return left(address, here=here)
     return None
 
 
-def end(execution_id: UUID, address: Address) -> None:
-    """Complete an execution whose every step is settled."""
-    plan = pinned.plan(address.version)
-    known = situation.read(execution_id, ())
-    if known is None or known.epoch != address.epoch:
-        return
+def _complete(address: Address, plan: Plan, known: situation.Situation) -> None:
+    execution_id = UUID(address.execution)
     try:
         result = output.render(execution_id, plan, known)
     except TemplateRenderError as error:

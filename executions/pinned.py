@@ -11,7 +11,8 @@ from functools import lru_cache
 
 from core_orchestration import versions
 from executions.database import borrowed_connection
-from executions.plan import Plan, compile_plan
+from executions.plan import Plan, compile_plan, plan_at
+from executions.signatures import Address
 from roles import snapshots
 from roles.runners import RoleSpec
 
@@ -21,6 +22,21 @@ def plan(version_id: str) -> Plan:
     """Return the plan of a version."""
     with borrowed_connection():
         return compile_plan(versions.load(version_id))
+
+
+def plan_of(address: Address) -> Plan:
+    """Return the plan of the frame that an address names."""
+    return plan_in(address.version, address.frame)
+
+
+def plan_in(version_id: str, frame: str) -> Plan:
+    """Return the plan of a version's frame; LookupError if it has no such body."""
+    return _plan_in(version_id, frame) if frame else plan(version_id)
+
+
+@lru_cache(maxsize=4096)
+def _plan_in(version_id: str, frame: str) -> Plan:
+    return plan_at(plan(version_id), frame)
 
 
 @lru_cache(maxsize=4096)

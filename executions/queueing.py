@@ -62,7 +62,7 @@ def _read(execution_id: UUID, plan: Plan) -> Situation | None:
     """Read an execution in which a step may wait for a limited time."""
     if not any(plan.queued_for_a_time(block) for block in plan.blocks):
         return None
-    return situation.read_all(execution_id)
+    return situation.read_all(execution_id, plan)
 
 
 def _waiting(

@@ -10,7 +10,7 @@ from typing import Any
 
 from executions import pinned, standing
 from executions.models import Execution, StepRun
-from executions.plan import Plan
+from executions.plan import Plan, find_step, rank
 from executions.situation import Row, Situation
 from executions.states import StepStatus
 from executions.waiting import WaitingOn
@@ -27,11 +27,12 @@ def detail(
     """
     plan = pinned.plan(str(execution.version_id))
     if runs is None:
-        runs = list(execution.step_runs.order_by("ordinal", "path"))
+        runs = list(execution.step_runs.filter(cursor=None))
+    runs = in_order(plan, runs)
     context = _context(execution, plan, runs)
     stands = standing.of(execution, plan, runs)
     output = execution.output
-    if plan.output is None and execution.status == "completed":
+    if plan.output is None and output is None and execution.status == "completed":
         output = {key: value for key, value in context.items() if key != "input"}
         if not output["errors"]:
             del output["errors"]
@@ -72,11 +73,11 @@ def step_log(
     run: StepRun, plan: Plan, waiting_on: WaitingOn | None = None
 ) -> dict[str, Any]:
     """Return a step run as a row of `step_logs`."""
-    planned = plan.by_path.get(run.path)
+    step = find_step(plan.body, run.path)
     return {
         "id": str(run.pk),
         "step_key": run.key,
-        "step_name": planned.step.name if planned else run.key,
+        "step_name": step.name if step else run.key,
         "path": run.path,
         "role_name": run.role_name,
         "status": run.status,
@@ -90,6 +91,11 @@ def step_log(
         "usage": run.usage,
         "waiting_on": waiting_on and asdict(waiting_on),
     }
+
+
+def in_order(plan: Plan, runs: Iterable[StepRun]) -> list[StepRun]:
+    """Sort step runs as their steps stand, those of a body behind the step's."""
+    return sorted(runs, key=lambda run: rank(plan.body, run.path))
 
 
 def total_usage(runs: Iterable[StepRun]) -> dict[str, int | float]:
@@ -121,6 +127,7 @@ def _context(
         rows={
             run.path: Row(StepStatus(run.status), run.output, run.exports, run.error)
             for run in runs
+            if run.path in plan.by_path
         },
     )
     return known.whole_context(plan)

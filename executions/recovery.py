@@ -17,11 +17,20 @@ from uuid import UUID
 import redis
 from django.conf import settings
 
-from executions import control, lifecycle, pinned, policy, queueing, resumption
+from executions import (
+    control,
+    lifecycle,
+    passage,
+    pinned,
+    policy,
+    queueing,
+    resumption,
+)
 from executions.announce import announce
 from executions.database import UNREACHABLE, fetch
 from executions.lifecycle.losses import OVERRUN, WORKER_GONE
 from executions.lifecycle.pruning import BOUNDED_EACH, BOUNDS
+from executions.paths import frame_of
 from executions.runs import run_of
 from executions.signatures import QUEUES
 
@@ -87,7 +96,7 @@ def free_overrun_steps() -> int:
 
 def _free(execution_id: UUID, step_run_id: UUID, path: str, crashes: int) -> bool:
     address = resumption.address_of(execution_id)
-    planned = pinned.plan(address.version).by_path[path]
+    planned = pinned.plan_in(address.version, frame_of(path)).by_path[path]
     limit = settings.CORE_MAX_CRASHES
     if planned.step.at_most_once:
         log.error("Step %s of %s needs attention.", path, execution_id)
@@ -100,6 +109,23 @@ def _free(execution_id: UUID, step_run_id: UUID, path: str, crashes: int) -> boo
     log.error("Step %s of %s crashed too often.", path, execution_id)
     announce(execution_id)
     return lifecycle.give_up_crashed(run, fatal=planned.step.on_error == "fail")
+
+
+_HEARING = timedelta(seconds=1)
+
+
+def hear_ended_frames() -> int:
+    """Have steps hear of their frames' ends that nobody has told them of."""
+    rows = lifecycle.unheard(age=_HEARING, batch=BATCH)
+    return sum(_safely(_hear, *row) for row in rows)
+
+
+def _hear(execution_id: UUID, container: str) -> bool:
+    address = resumption.address_of(execution_id).at(frame_of(container))
+    planned = pinned.plan_of(address).by_path[container]
+    passage.hear(address, planned)
+    announce(execution_id)
+    return True
 
 
 # A timer that fired is put off, not taken away: should this process die before it

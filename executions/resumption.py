@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Set
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, LiteralString
 from uuid import UUID
 
+from core_orchestration.definition import Block
 from executions import dispatch, failpoints, lifecycle, passage, pinned, situation
 from executions.canvas import Manner
 from executions.database import fetch
+from executions.identity import step_run_id
+from executions.paths import TOP, frame_of
 from executions.plan import Plan
 from executions.signatures import Address
 from executions.situation import Situation
+from executions.states import StepStatus
 
 log = logging.getLogger(__name__)
 
@@ -29,68 +34,153 @@ Which = Literal["all", "left"]
 
 
 def go_on(execution_id: UUID, *, which: Which = "left") -> None:
-    """Send the steps that are due, of the first block that is not settled."""
-    known = situation.read_all(execution_id)
-    if known is None or not known.goes_on:
-        return
+    """
+    Send the steps that are due, of the first block that is not settled.
+
+    So in every frame that is open, and at the top.
+    """
     address = address_of(execution_id)
-    plan = pinned.plan(address.version)
-    block = unsettled_block(plan, known)
-    if block is None:
-        passage.end(execution_id, address)
+    for path in lifecycle.due_waits(execution_id):
+        _wake(address, path)
+    due = _due(execution_id, which)
+    frames = (_at(address.at(frame)) for frame in (TOP, *_open_frames(execution_id)))
+    everywhere = [at for at in frames if at is not None and at.known.goes_on]
+    going_on = [_goes_on(at, due, which) for at in everywhere]
+    if everywhere and not any(going_on):
+        _rest(everywhere[0])
+
+
+def _wake(address: Address, path: str) -> None:
+    """Let a step that has waited long enough see what that means."""
+    around = address.at(frame_of(path))
+    passage.wake(around, pinned.plan_of(around).by_path[path])
+
+
+def _goes_on(at: At, due: Set[str], which: Which) -> bool:
+    """Send what is due; False if nothing of a frame was to begin, nor is yet."""
+    if at.block is None:
+        passage.end(at.address)
+        return True
+    members = (at.members & due) | _left_unbegun(at, which)
+    if members:
+        passage.move_to(at.address, at.block.index)
+        _send(at, members, recovery=which != "all")
+    _hear(at)
+    return bool(members or at.unbegun)
+
+
+def _rest(top: At) -> None:
+    if top.block is not None:
+        lifecycle.rest(top.execution_id, among=top.block.ordinals)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class At:
+    """Where a frame is, or the top: its first block that is not settled."""
+
+    address: Address
+    plan: Plan
+    known: Situation
+
+    @property
+    def execution_id(self) -> UUID:
+        return UUID(self.address.execution)
+
+    @property
+    def block(self) -> Block | None:
+        return self.plan.first_open(self.known.settled, start=self.known.cursor)
+
+    @property
+    def members(self) -> set[str]:
+        """The steps of the block that are not settled, by path."""
+        steps = self.plan.of_block(self.block) if self.block else ()
+        return {step.path for step in steps} - self.known.settled
+
+    @property
+    def unbegun(self) -> set[str]:
+        """Those of them that have no row."""
+        return self.members - self.known.rows.keys()
+
+    def moved_to(self, epoch: int) -> At:
+        return replace(self, address=replace(self.address, epoch=epoch))
+
+
+def _at(address: Address) -> At | None:
+    plan = pinned.plan_of(address)
+    known = situation.read_all(UUID(address.execution), plan)
+    return None if known is None else At(address=address, plan=plan, known=known)
+
+
+def _send(at: At, members: Set[str], *, recovery: bool) -> None:
+    """Send steps that workers do, and begin those that the engine does itself."""
+    if at.block is None:
         return
-    members = _due(execution_id, plan, block, known, which)
-    if not members:
-        lifecycle.rest(execution_id, among=plan.blocks[block].ordinals)
-        return
-    lifecycle.advance(execution_id, epoch=address.epoch, block=block)
-    dispatch.send(
-        plan,
-        block,
-        address,
-        pins=known.role_pins,
-        manner=Manner(members=members, recovery=which != "all"),
-    )
+    planned = [at.plan.by_path[path] for path in members]
+    for_workers = {step.path for step in planned if step.step.has_role}
+    if for_workers:
+        manner = Manner(members=for_workers, recovery=recovery)
+        pins, block = at.known.role_pins, at.block.index
+        dispatch.send(at.plan, block, at.address, pins=pins, manner=manner)
+    for step in planned:
+        if not step.step.has_role:
+            passage.begin(at.address, step)
+
+
+def _hear(at: At) -> None:
+    """Have steps that wait for their frames hear of what has ended."""
+    for path in at.members:
+        row = at.known.rows.get(path)
+        planned = at.plan.by_path[path]
+        if row and row.status == StepStatus.WAITING and planned.compiled.bodies:
+            passage.hear(at.address, planned)
+
+
+_OPEN_FRAMES: LiteralString = """
+SELECT s.path FROM executions_steprun s
+WHERE s.execution_id = %(execution)s AND s.cursor IS NOT NULL
+  AND s.status = 'waiting'
+ORDER BY length(s.path), s.number
+"""
+
+
+def _open_frames(execution_id: UUID) -> list[str]:
+    return [row[0] for row in fetch(_OPEN_FRAMES, {"execution": execution_id})]
 
 
 _DUE_STEPS: LiteralString = """
 SELECT s.path FROM executions_steprun s
 WHERE s.execution_id = %(execution)s AND s.status IN ('pending', 'retrying')
+  AND s.cursor IS NULL
   AND coalesce(s.retry_at, '-infinity') <= clock_timestamp()
   AND (%(all)s OR s.worker IS NULL)
 """
 # Whoever settles the last step of a block leads on from it, if that is its worker.
 _LEFT: LiteralString = """
 SELECT s.worker IS NULL AND s.status <> 'skipped' FROM executions_steprun s
-WHERE s.execution_id = %(execution)s
-  AND s.ordinal BETWEEN %(first)s AND %(last)s
+WHERE s.id = ANY(%(ids)s)
 ORDER BY s.finished_at DESC NULLS FIRST LIMIT 1
 """
 
 
-def _due(
-    execution_id: UUID,
-    plan: Plan,
-    block: int,
-    known: Situation,
-    which: Which,
-) -> Set[str]:
-    members = {step.path for step in plan.of_block(plan.blocks[block])}
-    started = members & known.rows.keys()
+def _due(execution_id: UUID, which: Which) -> Set[str]:
     params = {"execution": execution_id, "all": which == "all"}
-    due = {row[0] for row in fetch(_DUE_STEPS, params)} & members
-    if which == "all" or (not started and _was_left(execution_id, plan, block, known)):
-        due |= members - started
-    return due
+    return {row[0] for row in fetch(_DUE_STEPS, params)}
 
 
-def _was_left(execution_id: UUID, plan: Plan, block: int, known: Situation) -> bool:
+def _left_unbegun(at: At, which: Which) -> Set[str]:
+    """List members that have no row and no message, or all without a row."""
+    if which == "all" or (at.unbegun == at.members and _was_left(at)):
+        return at.unbegun
+    return set()
+
+
+def _was_left(at: At) -> bool:
     """Tell whether no message leads to a block: it was never sent, nor led to."""
-    if known.cursor >= block:
+    if at.block is None or at.known.cursor >= at.block.index:
         return False
-    before = plan.blocks[block - 1].ordinals
-    params = {"execution": execution_id, "first": before[0], "last": before[-1]}
-    return any(left for (left,) in fetch(_LEFT, params))
+    before = at.plan.of_block(at.plan.blocks[at.block.index - 1])
+    ids = [step_run_id(at.execution_id, step.path) for step in before]
+    return any(left for (left,) in fetch(_LEFT, {"ids": ids}))
 
 
 def redispatch(execution_id: UUID) -> bool:
@@ -100,29 +190,45 @@ def redispatch(execution_id: UUID) -> bool:
     Every message sent before is dead on arrival. False when there is nothing to
     send: steps wait for their timers, or somebody else moved the execution.
     """
-    known = situation.read_all(execution_id)
-    if known is None:
+    if situation.read(execution_id, ()) is None:
         return False
-    address = address_of(execution_id)
-    plan = pinned.plan(address.version)
-    block = unsettled_block(plan, known)
-    if block is None:
-        passage.end(execution_id, address)
+    top = _at(address_of(execution_id))
+    if top is None:
+        return False
+    if top.block is None:
+        passage.end(top.address)
         return True
-    members = unsettled(plan, block, known) - _not_due(execution_id)
-    if not members:
-        lifecycle.leave(execution_id, epoch=known.epoch)
-        lifecycle.rest(execution_id, among=plan.blocks[block].ordinals)
+    inside = (_at(top.address.at(frame)) for frame in _open_frames(execution_id))
+    everywhere = [top, *(at for at in inside if at is not None)]
+    waiting = _not_due(execution_id)
+    if not any(_is_left(at, waiting) for at in everywhere):
+        lifecycle.leave(execution_id, epoch=top.known.epoch)
+        _rest(top)
         return False
-    epoch = lifecycle.next_epoch(execution_id, epoch=known.epoch, block=block)
+    epoch = lifecycle.next_epoch(
+        execution_id, epoch=top.known.epoch, block=top.block.index
+    )
     if epoch is None:
         return False
-    log.warning("Execution %s is sent again from block %s.", execution_id, block)
-    fresh = Address(execution=address.execution, version=address.version, epoch=epoch)
+    log.warning("Execution %s is sent again.", execution_id)
     failpoints.reach("in_resend")
-    manner = Manner(members=members, recovery=True)
-    dispatch.send(plan, block, fresh, pins=known.role_pins, manner=manner)
+    for at in everywhere:
+        _send_again(at.moved_to(epoch), waiting)
     return True
+
+
+def _is_left(at: At, waiting: Set[str]) -> bool:
+    return at.block is None or bool(at.members - waiting)
+
+
+def _send_again(at: At, waiting: Set[str]) -> None:
+    if at.block is None:
+        passage.end(at.address)
+        return
+    if members := at.members - waiting:
+        passage.move_to(at.address, at.block.index)
+        _send(at, members, recovery=True)
+    _hear(at)
 
 
 _NOT_DUE: LiteralString = """
@@ -149,11 +255,6 @@ def address_of(execution_id: UUID) -> Address:
     return Address(execution=str(execution_id), version=str(version), epoch=epoch)
 
 
-def unsettled(plan: Plan, block: int, known: Situation) -> set[str]:
-    """List the steps of a block that are not settled, by path."""
-    return {step.path for step in plan.of_block(plan.blocks[block])} - known.settled
-
-
 def unsettled_block(plan: Plan, known: Situation) -> int | None:
     """Return the first block with a step that is not settled, None if all are."""
     block = plan.first_open(known.settled, start=known.cursor)
@@ -165,7 +266,7 @@ _SET_TIMER: LiteralString = """
 UPDATE executions_execution x
 SET wake_at = least(x.deadline_at, later.retry_at, %(queue_at)s::timestamptz)
 FROM (SELECT min(s.retry_at) AS retry_at FROM executions_steprun s
-      WHERE s.execution_id = %(execution)s AND s.status = 'retrying'
+      WHERE s.execution_id = %(execution)s AND s.status IN ('retrying', 'waiting')
         AND s.retry_at > clock_timestamp()) later
 WHERE x.id = %(execution)s AND x.cancel_request IS NULL
   AND x.status IN ('pending', 'running', 'waiting')
@@ -183,7 +284,7 @@ def look_again(execution_id: UUID) -> None:
 
 _NEXT_RETRY: LiteralString = """
 SELECT min(s.retry_at) FROM executions_steprun s
-WHERE s.execution_id = %(execution)s AND s.status = 'retrying'
+WHERE s.execution_id = %(execution)s AND s.status IN ('retrying', 'waiting')
   AND s.retry_at > clock_timestamp()
 """
 

@@ -190,7 +190,12 @@ WITH orphaned AS (
   UPDATE executions_execution x SET parent_execution_id = NULL
   WHERE x.parent_execution_id = ANY(%(ids)s) AND NOT x.id = ANY(%(ids)s)),
 events AS (DELETE FROM executions_event v WHERE v.execution_id = ANY(%(loose)s)),
-runs AS (DELETE FROM executions_steprun s WHERE s.execution_id = ANY(%(loose)s))
+runs AS (DELETE FROM executions_steprun s WHERE s.execution_id = ANY(%(loose)s)),
+asked AS (DELETE FROM executions_approval a WHERE a.execution_id = ANY(%(ids)s)),
+taken AS (DELETE FROM executions_delivery d WHERE d.execution_id = ANY(%(ids)s)
+  OR d.signal_id IN (SELECT g.id FROM executions_signal g
+    WHERE g.execution_id = ANY(%(ids)s))),
+sent AS (DELETE FROM executions_signal g WHERE g.execution_id = ANY(%(ids)s))
 DELETE FROM executions_execution x WHERE x.id = ANY(%(ids)s) RETURNING x.id
 """
 

@@ -12,6 +12,12 @@ from executions.signatures import Address
 NOBODY = UUID(int=0)
 
 
+def frame_id(execution_id: UUID, planned: PlannedStep) -> UUID | None:
+    """Name the run of the frame that a step stands in; None at the top."""
+    frame = planned.plan.frame
+    return step_run_id(execution_id, frame) if frame else None
+
+
 def run_of(
     address: Address,
     planned: PlannedStep,
@@ -35,4 +41,5 @@ def run_of(
         timeout_ms=step.timeout_ms,
         total_timeout_ms=step.total_timeout_ms,
         durable=step.at_most_once,
+        frame=frame_id(execution_id, planned),
     )

@@ -8,15 +8,18 @@ Fields are added, never changed: old and new workers meet during a deploy.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from celery import signature
 from celery.canvas import Signature
 
+from executions.paths import TOP, container_of, frame_of
+
 RUN_STEP = "executions.run_step"
 RUN_STEPS = "executions.run_steps"
 RUN_TOGETHER = "executions.run_together"
+RUN_FRAMES = "executions.run_frames"
 BUNDLE = "executions.bundle"
 ADVANCE = "executions.advance"
 JOIN = "executions.join"
@@ -29,24 +32,43 @@ HARD_LIMIT_GRACE_S = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """The execution that a message belongs to, and the canvas that it is part of."""
+    """
+    The execution that a message belongs to, and the canvas that it is part of.
+
+    Below the top, that is the canvas of the frame at the path `frame`.
+    """
 
     execution: str
     version: str
     epoch: int
+    frame: str = TOP
 
     def kwargs(self, **more: Any) -> dict[str, Any]:
-        return {
+        kwargs = {
             "execution": self.execution,
             "version": self.version,
             "epoch": self.epoch,
             **more,
         }
+        return {**kwargs, "frame": self.frame} if self.frame else kwargs
+
+    def at(self, frame: str) -> Address:
+        """Address a frame of the same execution."""
+        return replace(self, frame=frame)
+
+    @property
+    def around(self) -> Address:
+        """Address the frame in which this one's container stands."""
+        return self.at(frame_of(container_of(self.frame)))
 
 
 def queue_of(pool: str, *, recovery: bool = False) -> str:
-    """Name the queue of a pool; what is sent again travels on its own, served first."""
-    return f"{pool}.recovery" if recovery else pool
+    """
+    Name the queue of a pool; what is sent again travels on its own, served first.
+
+    What the engine does itself travels on the control queue.
+    """
+    return f"{pool}.recovery" if recovery and pool != CONTROL_QUEUE else pool
 
 
 def pool_of_queue(queue: str) -> str:
@@ -93,6 +115,24 @@ def run_together(
             "epoch": first.epoch,
             "path": path,
         },
+        immutable=True,
+        queue=queue,
+        time_limit=timeout_ms / 1000 + HARD_LIMIT_GRACE_S,
+    )
+
+
+def run_frames(
+    address: Address,
+    frames: Sequence[str],
+    key: str,
+    *,
+    queue: str,
+    timeout_ms: int,
+) -> Signature[Any]:
+    """Have a worker walk through frames of one body, from one step on."""
+    return signature(
+        RUN_FRAMES,
+        kwargs=address.at(TOP).kwargs(frames=list(frames), key=key),
         immutable=True,
         queue=queue,
         time_limit=timeout_ms / 1000 + HARD_LIMIT_GRACE_S,

@@ -8,7 +8,7 @@ name.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -18,18 +18,25 @@ from executions.database import decoded
 from executions.identity import step_run_id
 from executions.lifecycle import Outcome
 from executions.lifecycle.pruning import BOUNDED, bounds
+from executions.paths import TOP
 from executions.plan import Needs, Plan, PlannedStep
 from executions.states import TERMINAL_STEP, StepStatus
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a step run contributes to the context."""
+    """
+    What a step run contributes to the context.
+
+    A frame's has a cursor, and gives values of its own.
+    """
 
     status: StepStatus
     output: Any
     exports: Mapping[str, Any] | None
     error: Mapping[str, Any] | None
+    given: Any = None
+    cursor: int | None = None
 
     @property
     def is_settled(self) -> bool:
@@ -38,7 +45,11 @@ class Row:
 
 @dataclass(slots=True)
 class Situation:
-    """An execution as one worker knows it; outcomes that it records are added."""
+    """
+    An execution as one worker knows it; outcomes that it records are added.
+
+    Below the top it is about the frame at the path `frame`.
+    """
 
     status: str
     cancelling: bool
@@ -47,11 +58,26 @@ class Situation:
     role_pins: Mapping[str, str]
     input: Any
     rows: dict[str, Row]
+    frame: str = TOP
 
     @property
     def goes_on(self) -> bool:
         """Tell whether steps may begin."""
-        return self.status in ("pending", "running", "waiting") and not self.cancelling
+        alive = self.status in ("pending", "running", "waiting")
+        return alive and not self.cancelling and self._frame_is_open
+
+    @property
+    def _frame_is_open(self) -> bool:
+        if not self.frame:
+            return True
+        row = self.rows.get(self.frame)
+        return row is not None and row.status == StepStatus.WAITING
+
+    def within(self, frame: str) -> Situation:
+        """See the same from a frame whose row has been read, if there is one."""
+        row = self.rows.get(frame)
+        cursor = row.cursor if row and row.cursor is not None else 0
+        return replace(self, frame=frame, cursor=cursor)
 
     @property
     def settled(self) -> set[str]:
@@ -84,37 +110,66 @@ class Situation:
         context: dict[str, Any] = {"input": self.input}
         errors = {}
         exported: dict[str, Any] = {}
-        known = [path for path in paths if path in self.rows]
-        for path in sorted(known, key=lambda path: plan.by_path[path].ordinal):
+        for path, planned in plan.inwards(
+            [path for path in paths if path in self.rows]
+        ):
             row = self.rows[path]
-            if row.is_settled:
-                context[path] = row.output
+            if planned is None:
+                context |= _given_to_all(row)
+            elif row.is_settled:
+                context[planned.step.key] = row.output
                 exported |= row.exports or {}
                 if row.error and row.status != StepStatus.CANCELLED:
-                    errors[path] = row.error
+                    errors[planned.step.key] = row.error
         return context | exported | {"errors": errors}
 
 
+def _given_to_all(frame: Row) -> dict[str, Any]:
+    """Return what a frame gives to all of its steps by name: the item, the turn."""
+    return {name: value for name, value in frame.given.items() if name != "output"}
+
+
+_RUNS: LiteralString = """
+  (SELECT json_agg(json_build_array(s.path, s.status, s.output, s.exports, s.error,
+     CASE WHEN s.cursor IS NOT NULL THEN s.input END, s.cursor))
+   FROM executions_steprun s WHERE {which} AND {bounded})
+"""
 _READ: LiteralString = """
 SELECT e.status, e.cancel_request IS NOT NULL, e.epoch, e.cursor, e.role_pins, e.input,
-  (SELECT json_agg(json_build_array(s.path, s.status, s.output, s.exports, s.error))
-   FROM executions_steprun s WHERE {which} AND {bounded})
+  {runs}
 FROM executions_execution e WHERE e.id = %(execution)s
 """
-_READ_NAMED = _READ.format(which="s.id = ANY(%(ids)s)", bounded=BOUNDED)
-_READ_ALL = _READ.format(which="s.execution_id = e.id", bounded=BOUNDED)
-share("reading", _READ_NAMED, _READ_ALL)
+_READ_NAMED = _READ.format(
+    runs=_RUNS.format(which="s.id = ANY(%(ids)s)", bounded=BOUNDED)
+)
+_READ_TOP = _READ.format(
+    runs=_RUNS.format(
+        which="s.execution_id = e.id AND s.path = s.key AND s.cursor IS NULL",
+        bounded=BOUNDED,
+    )
+)
+share("reading", _READ_NAMED, _READ_TOP)
 
 
-def read(execution_id: UUID, paths: Iterable[str]) -> Situation | None:
-    """Read an execution and the runs at `paths`; None for an unknown execution."""
-    ids = [step_run_id(execution_id, path) for path in paths]
-    return _read(_READ_NAMED, execution_id, {"ids": ids})
+def read(
+    execution_id: UUID, paths: Iterable[str], *, frame: str = TOP
+) -> Situation | None:
+    """
+    Read an execution, a frame of it, and the runs at `paths`.
+
+    None for an unknown execution.
+    """
+    named = (*paths, frame) if frame else paths
+    ids = [step_run_id(execution_id, path) for path in named]
+    known = _read(_READ_NAMED, execution_id, {"ids": ids})
+    return known.within(frame) if known and frame else known
 
 
-def read_all(execution_id: UUID) -> Situation | None:
-    """Read an execution and all of its step runs."""
-    return _read(_READ_ALL, execution_id, {})
+def read_all(execution_id: UUID, plan: Plan) -> Situation | None:
+    """Read an execution and all runs of the steps of a plan, not of those inside."""
+    if plan.is_top:
+        return _read(_READ_TOP, execution_id, {})
+    return read(execution_id, plan.by_path, frame=plan.frame)
 
 
 def _read(
@@ -143,31 +198,45 @@ def _situation(
         role_pins=decoded(pins),
         input=decoded(given),
         rows={
-            path: Row(StepStatus(state), output, exports, error)
-            for path, state, output, exports, error in decoded(rows) or ()
+            path: Row(StepStatus(state), *more)
+            for path, state, *more in decoded(rows) or ()
         },
     )
 
 
 _READ_SOME: LiteralString = """
 SELECT e.id, e.status, e.cancel_request IS NOT NULL, e.epoch, e.cursor, e.role_pins,
-  e.input,
-  (SELECT json_agg(json_build_array(s.path, s.status, s.output, s.exports, s.error))
-   FROM executions_steprun s
-   WHERE s.execution_id = e.id AND s.path = ANY(%(paths)s) AND {bounded})
+  e.input, {runs}
 FROM executions_execution e WHERE e.id = ANY(%(executions)s)
 """
-_READ_EACH = _READ_SOME.format(bounded=BOUNDED)
+_READ_EACH = _READ_SOME.format(
+    runs=_RUNS.format(
+        which="s.execution_id = e.id AND s.path = ANY(%(paths)s)", bounded=BOUNDED
+    )
+)
 
 
 def read_each(
     executions: Sequence[UUID], plan: Plan, planned: PlannedStep
 ) -> dict[UUID, Situation]:
-    """Read what deciding about one step of several executions takes."""
+    """Read what deciding about one step, at the top of several executions, takes."""
     paths = sorted(_decisive(plan, planned))
     params = {"executions": list(executions), "paths": paths}
     rows = fetch(_READ_EACH, params | bounds(*executions))
     return {execution: _situation(*row) for execution, *row in rows}
+
+
+def read_frames(
+    execution_id: UUID, steps: Sequence[PlannedStep]
+) -> list[Situation | None]:
+    """Read what deciding about one step in several frames of an execution takes."""
+    named = {path for step in steps for path in _decisive(step.plan, step)}
+    known = read(execution_id, named)
+    if known is None:
+        return [None for _ in steps]
+    return [
+        replace(known.within(step.plan.frame), rows=dict(known.rows)) for step in steps
+    ]
 
 
 def read_before(
@@ -178,13 +247,15 @@ def read_before(
 
     That is themselves, what comes before them, and what their templates name.
     """
-    return read(execution_id, _decisive(plan, *steps))
+    return read(execution_id, _decisive(plan, *steps), frame=plan.frame)
 
 
 def _decisive(plan: Plan, *steps: PlannedStep) -> set[str]:
     paths = {
         path for step in steps for path in (step.path, *_readable(plan, step.before))
     }
+    if not plan.is_top:
+        paths.add(plan.frame)
     previous = _block_before(plan, steps[0].block)
     looks_back = any(step.before.previous_output for step in steps)
     if previous and (looks_back or not previous.is_group):
@@ -194,16 +265,15 @@ def _decisive(plan: Plan, *steps: PlannedStep) -> set[str]:
 
 def read_more(execution_id: UUID, plan: Plan, needs: Needs, known: Situation) -> None:
     """Add what `needs` names and `known` lacks."""
-    missing = _readable(plan, needs) - known.rows.keys()
-    if missing and (fresh := read(execution_id, missing)):
-        known.rows |= fresh.rows
+    if missing := _readable(plan, needs) - known.rows.keys():
+        _read_further(execution_id, missing, known)
 
 
 def _readable(plan: Plan, needs: Needs) -> set[str]:
     """List the paths to read; `context.errors` may name any step."""
     if needs.errors:
-        return set(plan.by_path)
-    return {path for path in needs.paths if path in plan.by_path}
+        return {*needs.paths, *(path for at in plan.outwards() for path in at.by_path)}
+    return set(needs.paths)
 
 
 def is_ready(plan: Plan, planned: PlannedStep, known: Situation) -> bool:
@@ -225,11 +295,37 @@ def is_ready(plan: Plan, planned: PlannedStep, known: Situation) -> bool:
 def previous_output(
     execution_id: UUID, plan: Plan, block: Block, known: Situation
 ) -> Any:
-    """Return what `output` means before `block`: the input before the first."""
+    """Return what `output` means before `block`: before the first, the beginning."""
     previous = _block_before(plan, block)
-    return (
-        output_after(execution_id, plan, previous, known) if previous else (known.input)
-    )
+    if previous is None:
+        return _beginning(execution_id, plan, known)
+    return output_after(execution_id, plan, previous, known)
+
+
+def _beginning(execution_id: UUID, plan: Plan, known: Situation) -> Any:
+    """
+    Return what the steps of a plan begin with: at the top, the execution's input.
+
+    A frame is given it, or it is what came before its container.
+    """
+    if plan.outer is None:
+        return known.input
+    if plan.frame not in known.rows:
+        _read_further(execution_id, {plan.frame}, known)
+    given = known.rows[plan.frame].given
+    if "output" in given:
+        return given["output"]
+    if "item" in given:
+        return given["item"]
+    if given.get("loop", {}).get("index"):
+        return given["loop"]["last"]
+    block = plan.container.block
+    return previous_output(execution_id, plan.outer, block, known)
+
+
+def _read_further(execution_id: UUID, paths: Iterable[str], known: Situation) -> None:
+    if fresh := read(execution_id, paths):
+        known.rows |= fresh.rows
 
 
 def output_after(execution_id: UUID, plan: Plan, block: Block, known: Situation) -> Any:
@@ -237,31 +333,30 @@ def output_after(execution_id: UUID, plan: Plan, block: Block, known: Situation)
     Return what `output` means after `block`, reading further back if need be.
 
     A skipped step leaves it as it was, and so does a group skipped as a whole; if
-    nothing ran at all it is the execution's input.
+    nothing ran at all it is what the steps began with.
     """
     at: Block | None = block
     while at is not None:
         members = plan.of_block(at)
-        missing = {m.path for m in members} - known.rows.keys()
-        if missing and (fresh := read(execution_id, missing)):
-            known.rows |= fresh.rows
+        if missing := {m.path for m in members} - known.rows.keys():
+            _read_further(execution_id, missing, known)
         ran, output = block_output(members, known)
         if ran:
             return output
         at = _block_before(plan, at)
-    return known.input
+    return _beginning(execution_id, plan, known)
 
 
 def block_output(
     members: tuple[PlannedStep, ...], known: Situation
 ) -> tuple[bool, Any]:
     """Tell whether any of a block's steps ran, and what the block's output is."""
-    rows = {m.path: known.rows.get(m.path) for m in members}
-    ran = any(row and row.status != StepStatus.SKIPPED for row in rows.values())
-    outputs = {path: row.output if row else None for path, row in rows.items()}
+    rows = [(m, known.rows.get(m.path)) for m in members]
+    ran = any(row and row.status != StepStatus.SKIPPED for _, row in rows)
+    outputs = {m.step.key: row.output if row else None for m, row in rows}
     if members[0].block.is_group:
         return ran, outputs
-    return ran, outputs[members[0].path]
+    return ran, outputs[members[0].step.key]
 
 
 def _block_before(plan: Plan, block: Block) -> Block | None:
@@ -282,13 +377,24 @@ SELECT NOT EXISTS (
 _ALL_SETTLED = _NONE_OPEN.format(bounded=BOUNDED)
 
 
-def all_settled(execution_id: UUID, block: Block) -> bool:
+_MANY_SETTLED: LiteralString = """
+SELECT count(*) = cardinality(%(ids)s::uuid[]) FROM executions_steprun s
+WHERE s.id = ANY(%(ids)s)
+  AND s.status IN ('completed', 'failed', 'timed_out', 'skipped', 'cancelled')
+"""
+
+
+def all_settled(execution_id: UUID, plan: Plan, block: Block) -> bool:
     """
     Tell whether every step of a block is settled.
 
     Members start in about the order of their places, so looking from the last one
-    down finds an unfinished one at once while there is any.
+    down finds an unfinished one at once while there is any. Below the top, where
+    places are shared by all frames of a body, they are looked up by their ids.
     """
+    if not plan.is_top:
+        ids = [step_run_id(execution_id, step.path) for step in plan.of_block(block)]
+        return bool(fetch(_MANY_SETTLED, {"ids": ids})[0][0])
     params = {
         "execution": execution_id,
         **bounds(execution_id),

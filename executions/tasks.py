@@ -9,7 +9,7 @@ broker.
 
 from __future__ import annotations
 
-from time import time
+from time import monotonic, time
 from typing import Any
 
 from celery import Task, shared_task
@@ -17,9 +17,10 @@ from celery.worker.request import Request
 from kombu.exceptions import OperationalError as BrokerError
 from kombu.transport.virtual import QoS
 
-from executions import failpoints, passage, signatures
+from executions import failpoints, passage, pinned, signatures
 from executions.database import UNREACHABLE
 from executions.passage import Here
+from executions.paths import TOP
 from executions.signatures import Address, pool_of_queue
 from executions.worker import batch, convoy, crowd
 from executions.worker.beginning import ComeBack
@@ -108,11 +109,24 @@ class StepTask(Task):  # type: ignore[type-arg]
 
 @shared_task(bind=True, base=StepTask, name=signatures.RUN_STEP)
 def run_step(
-    self: StepTask, /, *, execution: str, version: str, epoch: int, path: str, **_: Any
+    self: StepTask,
+    /,
+    *,
+    execution: str,
+    version: str,
+    epoch: int,
+    path: str,
+    frame: str = TOP,
+    **_: Any,
 ) -> None:
     """Do a step, and those that follow it while the walk goes on in place."""
-    address = Address(execution=execution, version=version, epoch=epoch)
-    _walk_from(self, address, path, pool=pool_of_queue(self.source_queue))
+    address = Address(execution=execution, version=version, epoch=epoch, frame=frame)
+    planned = pinned.plan_of(address).by_path[path]
+    if planned.step.has_role:
+        _walk_from(self, address, path, pool=pool_of_queue(self.source_queue))
+    else:
+        first = passage.begin(address, planned, here=_served_here())
+        _go_on_here(self, first)
 
 
 def _walk_from(task: StepTask, address: Address, path: str, *, pool: str) -> None:
@@ -124,18 +138,30 @@ def _walk_from(task: StepTask, address: Address, path: str, *, pool: str) -> Non
         following = walk.plan.by_path[signal.path].block.index + 1
         _keep_links_from(task, walk, following)
         raise
-    _go_on(task, walk, reached)
+    _go_on_here(task, _go_on(task, walk, reached))
 
 
-def _go_on(task: StepTask, walk: Walk, reached: Passage) -> None:
+def _go_on(task: StepTask, walk: Walk, reached: Passage) -> Here | None:
     """Let the chain go on where the walk ended, or send what lies past its end."""
     if reached.block is None:
         task.links.clear()
-        return
+        return _behind(walk, reached)
     _keep_links_from(task, walk, reached.block)
     if not task.links or task.links[-1]["task"] == signatures.ADVANCE:
         task.links.clear()
-        passage.advance(walk.address, reached.block)
+        return _behind(walk, reached)
+    return None
+
+
+def _behind(walk: Walk, reached: Passage) -> Here | None:
+    """Go on behind a walk; what it did not go on with for want of time is sent."""
+    here = _served_here() if monotonic() - walk.started < walk.warm_s else ()
+    if reached.left:
+        return passage.left(walk.address, here=here)
+    if reached.block is None:
+        return None
+    is_walked = walk.plan.blocks[reached.block].is_walked
+    return passage.advance(walk.address, reached.block, here=() if is_walked else here)
 
 
 def _keep_links_from(task: StepTask, walk: Walk, block: int) -> None:
@@ -161,6 +187,7 @@ def run_steps(
     version: str,
     epoch: int,
     paths: list[str],
+    frame: str = TOP,
     **_: Any,
 ) -> None:
     """
@@ -169,14 +196,14 @@ def run_steps(
     That is one after the other while they are short, or at once where they await.
     Whoever has done the group's last one goes on behind it, without a join's message.
     """
-    address = Address(execution=execution, version=version, epoch=epoch)
+    address = Address(execution=execution, version=version, epoch=epoch, frame=frame)
     if pool_of_queue(self.source_queue) == "io":
         crowd.wait_for_members(address, paths)
     else:
         batch.work_off(address, paths)
     self.request.chord = None  # a part that returns would look at the group once more
     block = passage.block_of(address, paths[0])
-    _go_on_here(self, address, passage.join(address, block, here=_served_here()))
+    _go_on_here(self, passage.join(address, block, here=_served_here()))
 
 
 @shared_task(bind=True, base=StepTask, name=signatures.RUN_TOGETHER)
@@ -191,10 +218,34 @@ def run_together(
     **_: Any,
 ) -> None:
     """Walk with executions of one version, abreast or, where they await, side by side."""
-    if pool_of_queue(self.source_queue) == "io":
-        crowd.wait_together(version, epoch, executions, path)
+    addresses = [
+        Address(execution=one, version=version, epoch=epoch) for one in executions
+    ]
+    _go_together(self, addresses, path)
+
+
+@shared_task(bind=True, base=StepTask, name=signatures.RUN_FRAMES)
+def run_frames(
+    self: StepTask,
+    /,
+    *,
+    execution: str,
+    version: str,
+    epoch: int,
+    frames: list[str],
+    key: str,
+    **_: Any,
+) -> None:
+    """Do the same with frames of one body."""
+    top = Address(execution=execution, version=version, epoch=epoch)
+    _go_together(self, [top.at(frame) for frame in frames], key)
+
+
+def _go_together(task: StepTask, addresses: list[Address], key: str) -> None:
+    if pool_of_queue(task.source_queue) == "io":
+        crowd.wait_together(addresses, key)
     else:
-        convoy.walk_together(version, epoch, executions, path)
+        convoy.walk_together(addresses, key)
 
 
 @shared_task(bind=True, base=StepTask, name=signatures.BUNDLE)
@@ -206,42 +257,69 @@ def bundle(
     version: str,
     epoch: int,
     paths: list[str],
+    frame: str = TOP,
     **_: Any,
 ) -> None:
     """Send members of a large parallel group, each on its own."""
-    address = Address(execution=execution, version=version, epoch=epoch)
+    address = Address(execution=execution, version=version, epoch=epoch, frame=frame)
     passage.send_members(address, paths)
 
 
 @shared_task(bind=True, base=StepTask, name=signatures.ADVANCE)
 def advance(
-    self: StepTask, /, *, execution: str, version: str, epoch: int, block: int, **_: Any
+    self: StepTask,
+    /,
+    *,
+    execution: str,
+    version: str,
+    epoch: int,
+    block: int,
+    frame: str = TOP,
+    **_: Any,
 ) -> None:
     """Send the next window of a long chain, or a parallel group."""
-    address = Address(execution=execution, version=version, epoch=epoch)
-    _go_on_here(self, address, passage.reach(address, block, here=_served_here()))
+    address = Address(execution=execution, version=version, epoch=epoch, frame=frame)
+    _go_on_here(self, passage.reach(address, block, here=_served_here()))
 
 
 @shared_task(bind=True, base=StepTask, name=signatures.JOIN)
 def join(
-    self: StepTask, /, *, execution: str, version: str, epoch: int, block: int, **_: Any
+    self: StepTask,
+    /,
+    *,
+    execution: str,
+    version: str,
+    epoch: int,
+    block: int,
+    frame: str = TOP,
+    **_: Any,
 ) -> None:
     """Go on after a parallel group."""
-    address = Address(execution=execution, version=version, epoch=epoch)
-    _go_on_here(self, address, passage.join(address, block, here=_served_here()))
+    address = Address(execution=execution, version=version, epoch=epoch, frame=frame)
+    _go_on_here(self, passage.join(address, block, here=_served_here()))
 
 
 def _served_here() -> list[str]:
     return this_worker().queues
 
 
-def _go_on_here(task: StepTask, address: Address, first: Here | None) -> None:
-    """Do a step to which no message was sent, because it would have come here."""
-    if first is None:
-        return
-    try:
-        _walk_from(task, address, first.path, pool=first.pool)
-    except ComeBack as signal:
-        # Nothing but a message of the step itself leads back to it: this one is used up.
-        path, delay_s = signal.path, signal.delay_s
-        insist(lambda: passage.send_members(address, [path], delay_s=delay_s))
+def _go_on_here(task: StepTask, first: Here | None) -> None:
+    """Do steps to which no message was sent, because it would have come here."""
+    started = monotonic()
+    while first is not None:
+        task.links.clear()
+        walk = Walk.of(first.address, path=first.path, pool=first.pool)
+        walk.started = started
+        try:
+            reached = walk.go()
+        except ComeBack as signal:
+            # Nothing but a message of the step itself leads back to it: this one is
+            # used up.
+            _send_again(first.address, signal)
+            return
+        first = _behind(walk, reached)
+
+
+def _send_again(address: Address, signal: ComeBack) -> None:
+    path, delay_s = signal.path, signal.delay_s
+    insist(lambda: passage.send_members(address, [path], delay_s=delay_s))

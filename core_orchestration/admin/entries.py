@@ -6,12 +6,18 @@ The forms are flat and the document is a tree; an entry remembers both places.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from core_orchestration.models import OrchestrationStep
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,6 +51,18 @@ def tree(entries: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
         reached.extend(entry.body)
     known = set(map(id, reached))
     return top, [entry for entry in ordered if id(entry) not in known]
+
+
+def with_bodies(rows: Iterable[OrchestrationStep]) -> list[OrchestrationStep]:
+    """Put each row right before those of its body; within one, they stay in order."""
+    bodies: dict[UUID | None, list[OrchestrationStep]] = defaultdict(list)
+    for row in rows:
+        bodies[row.parent_id].append(row)
+    shown, waiting = [], bodies[None][::-1]
+    while waiting:
+        shown.append(waiting.pop())
+        waiting += reversed(bodies[shown[-1].pk])
+    return shown
 
 
 def located(entries: Sequence[Entry], pointer: str) -> tuple[Entry | None, str]:

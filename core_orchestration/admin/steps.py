@@ -10,7 +10,7 @@ from django.forms.formsets import DELETION_FIELD_NAME
 from django.forms.models import BaseInlineFormSet
 
 from core_orchestration import drafts
-from core_orchestration.admin.entries import Entry, located, tree
+from core_orchestration.admin.entries import Entry, located, tree, with_bodies
 from core_orchestration.definition import STEP_FIELDS
 from core_orchestration.models import OrchestrationStep
 from core_orchestration.validation import SUPPORTED
@@ -36,6 +36,11 @@ SPELLED = {"role_id": "role", "steps": "inside"}
 DEFAULTS = {"description": "", "config": {}}
 COLUMNS = tuple(name for name in STEP_FIELDS if name not in {"role_id", "steps"})
 HELP_TEXTS = {
+    "branch": "For a step right inside a branch step, or inside a parallel step that "
+    "has steps: the branch that it belongs to. Left empty, it is one by itself, of the "
+    "name of its key.",
+    "config": "What a loop, map, branch, parallel or stop step has to know, such as "
+    '{"max_iterations": 5} for a loop.',
     "timeout_ms": "The time of one attempt.",
     "total_timeout_ms": "The time of all attempts together, from the start of the "
     "first, waits between them included. Left empty, there is no limit.",
@@ -55,7 +60,8 @@ class EditedStep(StepModelForm):
     inside = forms.CharField(
         required=False,
         empty_value=None,
-        help_text="The key of the step whose body this one belongs to, if any.",
+        help_text="The key of the loop, map, branch or parallel step whose body this "
+        "one belongs to. Left empty, it belongs to none.",
     )
 
     class Meta:
@@ -92,6 +98,7 @@ class EditedSteps(StepFormSet):
     """All steps' forms; together with the orchestration's form they are a document."""
 
     def __init__(self, *args: Any, by: User, whole: Any, **options: Any) -> None:
+        self._shown: list[OrchestrationStep] | None = None
         super().__init__(*args, **options)
         self._by = by
         self._whole = whole
@@ -108,6 +115,12 @@ class EditedSteps(StepFormSet):
 
     def validate_unique(self) -> None:
         """Leave it to the definition's check."""
+
+    def get_queryset(self) -> Any:
+        """Show each step right before those of its body."""
+        if self._shown is None:
+            self._shown = with_bodies(super().get_queryset())
+        return self._shown
 
     def document(self) -> dict[str, Any]:
         """Write the orchestration as it was entered, steps and all."""
@@ -165,10 +178,14 @@ class StepInline(StepsInline):
                     ("order", "name", "key"),
                     ("step_type", "parallel_group"),
                     ("role", "role_name"),
+                    ("inside", "branch"),
                 )
             },
         ),
-        ("Data", {"fields": ("condition", "input_mapping", "output_mapping")}),
+        (
+            "Data",
+            {"fields": ("condition", "input_mapping", "output_mapping", "config")},
+        ),
         (
             "When it fails",
             {
@@ -182,10 +199,7 @@ class StepInline(StepsInline):
                 ),
             },
         ),
-        (
-            "More",
-            {"classes": ("collapse",), "fields": ("description", "config", "inside")},
-        ),
+        ("More", {"classes": ("collapse",), "fields": ("description",)}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OrchestrationStep]:

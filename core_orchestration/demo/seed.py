@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
 from core_orchestration import drafts
+from core_orchestration.definition import walk
 from core_orchestration.models import Orchestration
 from roles import registry
 from roles.models import Role
@@ -32,7 +34,8 @@ def seed(
     left alone; with `reset` everything is again what the files say.
     """
     wanted = [each for each in documents() if reset or not _ever_was(each["name"])]
-    needed = {step["role_name"] for each in wanted for step in each["steps"]}
+    steps = chain.from_iterable(walk(each["steps"]) for each in wanted)
+    needed = {step["role_name"] for step in steps if "role_name" in step}
     for document in role_documents():
         if document["name"] in needed:
             _seed_role(document, by, reset)

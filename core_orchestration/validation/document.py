@@ -11,7 +11,10 @@ from roles.problems import Problem, child, kind_of
 from roles.schemas import schema_problems
 from roles.storable import MAX_DEPTH, storable_problems
 
+from .bodies import check_bodies
+from .configs import check_config, sound_settings
 from .directory import RoleDirectory
+from .placed import Placed, flattened
 from .references import check_references
 from .report import Report
 from .sequence import check_groups, check_names
@@ -26,7 +29,7 @@ from .shapes import (
     texts,
     whole_number,
 )
-from .steps import SUPPORTED, Placed, check_shape, check_step, flattened
+from .steps import SUPPORTED, check_shape, check_step
 
 MAX_STEPS = 10_000
 MAX_STEP_DEPTH = 20
@@ -113,7 +116,9 @@ def _check_steps(
     steps = _placed(sent, "/steps", iter(step_keys(sent)), 1, report)
     for step in flattened(steps):
         check_step(step, roles, types, report)
-        _check_config(step, report)
+        check_config(step, report)
+        _check_depth(step, report)
+    check_bodies(steps, report)
     check_names(steps, report)
     check_groups(steps, report)
     check_references(
@@ -125,7 +130,7 @@ def _placed(
     steps: Any, pointer: str, keys: Iterator[str], depth: int, report: Report
 ) -> tuple[Placed, ...]:
     """Check the shape of each step; steps nested too deeply are left out."""
-    if not isinstance(steps, list):
+    if not isinstance(steps, list) or not steps:
         return ()
     if depth > MAX_STEP_DEPTH:
         detail = f"Steps may be nested {MAX_STEP_DEPTH} levels deep at most."
@@ -135,25 +140,35 @@ def _placed(
     placed = []
     for place, sent in enumerate(steps):
         at = child(pointer, place)
-        if not isinstance(sent, Mapping):
+        if isinstance(sent, Mapping):
+            placed.append(_step(sent, place, at, keys, depth, report))
+        else:
             detail = f"A step is an object, not {kind_of(sent)}."
             report.add(at, "wrong_type", detail)
-            continue
-        key, sound = next(keys), check_shape(sent, at, report)
-        placed.append(
-            Placed(
-                sent=sent,
-                pointer=at,
-                key=key,
-                order=sent["order"] if "order" in sound else place,
-                sound=sound,
-                body=_placed(sent.get("steps"), at + "/steps", keys, depth + 1, report),
-            )
-        )
     return tuple(placed)
 
 
-def _check_config(step: Placed, report: Report) -> None:
+def _step(
+    sent: Mapping[str, Any],
+    place: int,
+    pointer: str,
+    keys: Iterator[str],
+    depth: int,
+    report: Report,
+) -> Placed:
+    key, sound = next(keys), check_shape(sent, pointer, report)
+    return Placed(
+        sent=sent,
+        pointer=pointer,
+        key=key,
+        order=sent["order"] if "order" in sound else place,
+        sound=sound,
+        settings=sound_settings(sent, sound, pointer, report),
+        body=_placed(sent.get("steps"), pointer + "/steps", keys, depth + 1, report),
+    )
+
+
+def _check_depth(step: Placed, report: Report) -> None:
     config = step.get("config")
     if config:
         problems = storable_problems(config, step.at("config"))

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from core_orchestration.language import (
-    Reading,
-    Reference,
-    read_condition,
-    read_template,
-)
+from core_orchestration.language import Reading, Reference, read_template
 from roles.problems import quoted
 
+from .faults import Fault, inside_another, only_within, too_early
+from .placed import Placed
+from .readings import readings
 from .report import Report
-from .sequence import Timetable, timetable
-from .steps import BODY_TYPES, Placed
+from .scopes import HOME_OF_ROOT, Place, Timetable, timetable
 
-ROOTS = frozenset({"context", "output"})
-BODY_ROOTS = ROOTS | {"item", "loop"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    """Where a reference stands: the step, its block, and what it can see there."""
-
-    step: Placed | None
-    block: int
-    roots: frozenset[str] = ROOTS
-    has_output: bool = True
+_LOOP_NAMES = ("index", "last")
 
 
 def check_references(
@@ -41,11 +26,8 @@ def check_references(
     """Report faulty templates and conditions, and references that cannot resolve."""
     checker = _Checker(timetable(steps), input_schema, report)
     checker.check_all()
-    checker.check(
-        read_template(output),
-        "/output",
-        _Place(step=None, block=checker.table.blocks),
-    )
+    end = checker.table.end_of(checker.table.top)
+    checker.check(read_template(output), "/output", end)
 
 
 class _Checker:
@@ -60,35 +42,22 @@ class _Checker:
         self.table = table
         self.report = report
         self._input_schema = input_schema
-        self._nested = {
-            id(inner)
-            for step, _ in table.starts
-            if step.step_type in BODY_TYPES
-            for inner in step.body
-        }
 
     def check_all(self) -> None:
-        for step, block in self.table.starts:
-            roots = BODY_ROOTS if id(step) in self._nested else ROOTS
-            before = _Place(step=step, block=block, roots=roots, has_output=block > 0)
-            after = _Place(step=step, block=block, roots=roots)
-            for name, place in (("input_mapping", before), ("output_mapping", after)):
-                value = step.get(name)
-                if value is not None:
-                    self.check(read_template(value), step.at(name), place)
-            condition = step.get("condition")
-            if condition is not None:
-                self.check(read_condition(condition), step.at("condition"), before)
+        for start in self.table.starts:
+            if start.step is not None:
+                for at, reading, place in readings(start.step, start, self.table):
+                    self.check(reading, at, place)
 
-    def check(self, reading: Reading, pointer: str, place: _Place) -> None:
+    def check(self, reading: Reading, pointer: str, place: Place) -> None:
         self.report.extend(reading.problems, pointer)
         for below, reference in reading.references:
             fault = self._fault(reference, place)
             if fault is not None:
                 self.report.add(pointer + below, *fault)
 
-    def _fault(self, reference: Reference, place: _Place) -> tuple[str, str] | None:
-        """Say why a reference can never resolve: a code and a sentence."""
+    def _fault(self, reference: Reference, place: Place) -> Fault | None:
+        """Say why a reference can never resolve."""
         if reference.root not in place.roots:
             return self._unknown_root(reference, place)
         if reference.optional:
@@ -98,15 +67,17 @@ class _Checker:
                 "There is no output before the first step; read context.input, or "
                 "write output | default(...)."
             )
+        if reference.root == "loop":
+            return self._loop_fault(reference, 0)
         if reference.root != "context" or not reference.path:
             return None
         return self._context_fault(reference, place)
 
-    def _unknown_root(
-        self, reference: Reference, place: _Place
-    ) -> tuple[str, str] | None:
+    def _unknown_root(self, reference: Reference, place: Place) -> Fault:
         root = reference.root
-        if root in self.table.made:
+        if root in HOME_OF_ROOT:
+            return only_within(reference, root)
+        if root in self.table.makers:
             hint = f" Did you mean 'context.{root}'?"
         else:
             hint = self.report.suggest(root, place.roots)
@@ -116,46 +87,50 @@ class _Checker:
             'characters than letters, digits and _ is written context["the-name"].'
         )
 
-    def _context_fault(
-        self, reference: Reference, place: _Place
-    ) -> tuple[str, str] | None:
+    def _loop_fault(self, reference: Reference, place: int) -> Fault | None:
+        """Look at what follows `loop`, which is at this place of the path."""
+        if len(reference.path) <= place or reference.path[place] in _LOOP_NAMES:
+            return None
+        name = str(reference.path[place])
+        hint = self.report.suggest(name, _LOOP_NAMES)
+        return "unknown_reference", (
+            f"{quoted(reference)} can never resolve: loop has an index and the last "
+            f"turn's output as last, and no {quoted(name)}.{hint}"
+        )
+
+    def _context_fault(self, reference: Reference, place: Place) -> Fault | None:
         name = str(reference.path[0])
         if name == "input":
             return self._input_fault(reference)
         if name == "errors":
             return self._errors_fault(reference, place)
+        if name in HOME_OF_ROOT:
+            if name not in place.roots:
+                return only_within(reference, name)
+            return self._loop_fault(reference, 1) if name == "loop" else None
         return self._timing_fault(name, reference, place)
 
     def _timing_fault(
-        self, name: str, reference: Reference, place: _Place
-    ) -> tuple[str, str] | None:
-        made = self.table.made.get(name)
-        if made is None:
-            hint = self.report.suggest(name, self.table.made)
-            return "unknown_reference", (
-                f"{quoted(reference)} can never resolve: no step has the key "
-                f"{quoted(name)}, and no output_mapping writes it.{hint}"
-            )
-        if made < place.block:
-            return None
-        if place.step is not None and name == place.step.key:
-            return "self_reference", (
-                f"{quoted(reference)} is the step's own output, which is not there "
-                "yet; its output_mapping reads it as output."
-            )
-        if made == place.block:
-            return "sibling_reference", (
-                f"{quoted(reference)} is made in the same block, whose steps run at "
-                "the same time; read it in a later step."
-            )
-        return "forward_reference", (
-            f"{quoted(reference)} is only made by a later step; move that step before "
-            "this one."
+        self, name: str, reference: Reference, place: Place
+    ) -> Fault | None:
+        late: Place | None = None
+        for level in place.levels():
+            made = level.body.made.get(name)
+            if made is not None and made < level.block:
+                return None
+            if made is not None and late is None:
+                late = level
+        if late is not None:
+            return too_early(name, reference, late, place)
+        if name in self.table.makers:
+            return inside_another(reference, place, self.table.makers[name])
+        hint = self.report.suggest(name, self.table.makers)
+        return "unknown_reference", (
+            f"{quoted(reference)} can never resolve: no step has the key "
+            f"{quoted(name)}, and no output_mapping writes it.{hint}"
         )
 
-    def _errors_fault(
-        self, reference: Reference, place: _Place
-    ) -> tuple[str, str] | None:
+    def _errors_fault(self, reference: Reference, place: Place) -> Fault | None:
         if len(reference.path) == 1:
             return None
         name = str(reference.path[1])
@@ -166,12 +141,15 @@ class _Checker:
                 f"{quoted(reference)} can never resolve: no step has the key "
                 f"{quoted(name)}.{hint}"
             )
-        if step.get("on_error", "fail") == "fail":
+        fault = self._timing_fault(name, reference, place)
+        never_read = step.get("on_error", "fail") == "fail"
+        if never_read and (fault is None or fault[0] != "inner_reference"):
             return "unknown_reference", (
                 f"{quoted(reference)} can never resolve: an error of {quoted(name)} "
-                'ends the execution; give that step "on_error": "continue".'
+                "ends the execution, or the run of the body that the step is in; give "
+                'that step "on_error": "continue".'
             )
-        return self._timing_fault(name, reference, place)
+        return fault
 
     def _input_fault(self, reference: Reference) -> tuple[str, str] | None:
         schema: Any = self._input_schema

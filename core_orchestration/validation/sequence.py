@@ -1,55 +1,19 @@
-"""How steps stand together: unique names, groups in one piece, time of finishing."""
+"""How steps stand together: unique names, and groups in one piece."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 
 from core_orchestration.definition import RESERVED_KEYS
 from roles.problems import quoted
 
+from .placed import Placed, flattened
 from .report import Report
-from .steps import Placed, flattened
 
 OUTPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-
-
-@dataclass(slots=True, kw_only=True)
-class Timetable:
-    """
-    When each name of the context comes to be, counted in blocks.
-
-    A step of block `t` may read what was made in a block before `t`.
-    """
-
-    starts: list[tuple[Placed, int]] = field(default_factory=list)
-    made: dict[str, int] = field(default_factory=dict)
-    steps: dict[str, Placed] = field(default_factory=dict)
-    blocks: int = 0
-
-
-def timetable(steps: tuple[Placed, ...]) -> Timetable:
-    table = Timetable()
-    _enter(steps, table)
-    return table
-
-
-def _enter(steps: tuple[Placed, ...], table: Timetable) -> None:
-    for block in blocks(steps):
-        start = table.blocks
-        table.blocks += 1
-        for step in block:
-            table.starts.append((step, start))
-            _enter(step.body, table)
-            table.blocks += bool(step.body)  # a loop ends after all of its body
-        for step in block:
-            end = table.blocks - 1
-            for name in (step.key, *step.get("output_mapping", ())):
-                table.made[name] = min(end, table.made.get(name, end))
-            table.steps.setdefault(step.key, step)
 
 
 def blocks(steps: tuple[Placed, ...]) -> Iterator[list[Placed]]:
@@ -76,7 +40,23 @@ def check_groups(steps: tuple[Placed, ...], report: Report) -> None:
         if group is not None:
             seen.add(group)
     for step in steps:
-        check_groups(step.body, report)
+        if step.is_branching:
+            _check_groups_of_branches(step, report)
+        for body in step.bodies:
+            check_groups(body, report)
+
+
+def _check_groups_of_branches(step: Placed, report: Report) -> None:
+    homes: dict[str, str] = {}
+    for name, steps in step.branches.items():
+        for inner in steps:
+            if inner.group and homes.setdefault(inner.group, name) != name:
+                detail = (
+                    f"The group {quoted(inner.group)} has steps in the branch "
+                    f"{quoted(homes[inner.group])} as well; a group stands within one "
+                    "branch, and branches need none to run at the same time."
+                )
+                report.add(inner.at("parallel_group"), "split_group", detail)
 
 
 def check_names(steps: tuple[Placed, ...], report: Report) -> None:
@@ -129,4 +109,5 @@ def _check_group_outputs(steps: tuple[Placed, ...], report: Report) -> None:
                         "too, and either may be last; choose another name."
                     )
                     report.add(step.at("output_mapping", name), "duplicate_key", detail)
-            _check_group_outputs(step.body, report)
+            for body in step.bodies:
+                _check_group_outputs(body, report)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
+from re import Pattern
 from typing import Any
 
 from roles.problems import Problem, child, kind_of, listing, quoted
@@ -36,6 +37,19 @@ def text(longest: int, *, blank: bool = False) -> Rule:
         elif len(value) > longest:
             detail = f"This has {len(value):,} characters; at most {longest:,} fit."
             yield Problem(pointer, "too_long", detail)
+
+    return rule
+
+
+def name_like(pattern: Pattern[str], allowed: str) -> Rule:
+    """Hold a name to a pattern, which `allowed` puts into words."""
+
+    def rule(value: Any, pointer: str) -> Iterator[Problem]:
+        if not isinstance(value, str):
+            yield _wrong_type(pointer, "text", value)
+        elif not pattern.fullmatch(value):
+            detail = f"{quoted(value)} cannot be a name here: use {allowed}."
+            yield Problem(pointer, "invalid_name", detail)
 
     return rule
 

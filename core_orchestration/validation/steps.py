@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-from core_orchestration.definition import KEY_PATTERN, RESERVED_KEYS
-from roles.problems import child, kind_of, listing, quoted
+from core_orchestration.definition import KEY_PATTERN, MARKER_TYPES, RESERVED_KEYS
+from roles.problems import listing, quoted
 
 from .directory import RoleDirectory, normal_id
+from .placed import ALWAYS_HOLDING, Placed
 from .report import Report
 from .shapes import (
     Field,
@@ -17,6 +17,7 @@ from .shapes import (
     boolean,
     check_fields,
     mapping,
+    name_like,
     number,
     one_of,
     sequence,
@@ -24,9 +25,18 @@ from .shapes import (
     whole_number,
 )
 
-SUPPORTED = ("sequential", "parallel", "conditional")
-KNOWN_TYPES = (*SUPPORTED, "loop")
-BODY_TYPES = frozenset({"loop"})
+SUPPORTED = (
+    "sequential",
+    "parallel",
+    "conditional",
+    "loop",
+    "map",
+    "branch",
+    "break",
+    "stop",
+)
+# What each run of the body, or the end of the execution, gets no input from.
+_WITHOUT_INPUT = MARKER_TYPES | {"map"}
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _MONTH_MS = 30 * _DAY_MS
@@ -55,43 +65,14 @@ FIELDS: Mapping[str, Field] = {
     "queue_timeout_ms": Field(rule=whole_number(1, _YEAR_MS), nullable=True),
     "at_most_once": Field(rule=boolean),
     "on_error": Field(rule=one_of("fail", "continue")),
+    "branch": Field(
+        rule=name_like(KEY_PATTERN, "1 to 64 of a-z, 0-9 and _, a letter first"),
+        nullable=True,
+    ),
     "config": Field(rule=mapping),
     "steps": Field(rule=sequence),
 }
 READ_ONLY = frozenset({"id", "created_at", "updated_at"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
-    """
-    A step as it was sent, and where it stands.
-
-    `sound` names the fields whose type and range are right; `key` is the effective
-    one, sent or made of the name.
-    """
-
-    sent: Mapping[str, Any]
-    pointer: str
-    key: str
-    order: int
-    sound: frozenset[str]
-    body: tuple[Placed, ...] = ()
-
-    @property
-    def step_type(self) -> str:
-        return str(self.get("step_type", "sequential"))
-
-    @property
-    def group(self) -> str | None:
-        group: str | None = self.get("parallel_group")
-        return group
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return a field's value, or the default when it is absent or faulty."""
-        return self.sent[name] if name in self.sound else default
-
-    def at(self, *path: str | int) -> str:
-        return child(self.pointer, *path)
 
 
 def check_shape(
@@ -106,8 +87,12 @@ def check_step(
     """Report what a step's own fields say against each other and about roles."""
     _check_name(step, report)
     _check_type(step, types, report)
-    if step.step_type not in BODY_TYPES:
+    _check_body(step, report)
+    _check_input(step, report)
+    if step.has_role:
         _check_role(step, roles, report)
+    else:
+        _refuse_role(step, report)
 
 
 def _check_name(step: Placed, report: Report) -> None:
@@ -132,7 +117,7 @@ def _check_name(step: Placed, report: Report) -> None:
 
 def _check_type(step: Placed, types: frozenset[str], report: Report) -> None:
     kind = step.step_type
-    known = types | frozenset(KNOWN_TYPES)
+    known = types | frozenset(SUPPORTED)
     if kind not in known:
         hint = report.suggest(kind, known)
         detail = (
@@ -140,41 +125,56 @@ def _check_type(step: Placed, types: frozenset[str], report: Report) -> None:
             f"The types are {listing(sorted(types))}."
         )
         report.add(step.at("step_type"), "unknown_step_type", detail)
-        return
-    if kind == "parallel" and "parallel_group" not in step.sound:
-        detail = "A parallel step needs a parallel_group that names its group."
-        report.add(step.pointer, "empty_group", detail)
-    if kind == "conditional" and step.sent.get("condition") is None:
-        detail = "A conditional step needs a condition."
-        report.add(step.pointer, "missing_condition", detail)
-    _check_body(step, report)
-    if kind not in types:
+    elif kind not in types:
         detail = (
             f"Steps of the type {quoted(kind)} cannot be run by this release; "
             f"the types are {listing(sorted(types))}."
         )
         report.add(step.at("step_type"), "unsupported_step_type", detail)
+    if kind == "conditional" and step.sent.get("condition") is None:
+        detail = "A conditional step needs a condition."
+        report.add(step.pointer, "missing_condition", detail)
 
 
 def _check_body(step: Placed, report: Report) -> None:
-    if step.step_type not in BODY_TYPES:
-        if step.get("steps"):
-            detail = (
-                f"A step of the type {quoted(step.step_type)} holds no steps of its "
-                "own; move them beside it."
-            )
-            report.add(step.at("steps"), "unexpected_body", detail)
-        return
-    if not step.sent.get("steps"):
-        detail = "A loop needs at least one step in its steps."
+    kind, steps = step.step_type, step.sent.get("steps")
+    if kind in ALWAYS_HOLDING and not steps:
+        detail = f"A {kind} needs at least one step in its steps."
         report.add(step.pointer, "empty_body", detail)
-    limit = step.get("config", {}).get("max_iterations")
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+    if kind == "parallel" and not steps and "parallel_group" not in step.sound:
         detail = (
-            "A loop needs an end: set max_iterations in its config to a whole number "
-            f"of at least 1; it is {kind_of(limit)} now."
+            "A parallel step needs a parallel_group that names its group, or steps of "
+            "its own, which are its branches."
         )
-        report.add(step.at("config"), "loop_without_limit", detail)
+        report.add(step.pointer, "empty_group", detail)
+    if not step.holds_body and step.get("steps"):
+        detail = (
+            f"A step of the type {quoted(kind)} holds no steps of its own; move them "
+            "beside it."
+        )
+        report.add(step.at("steps"), "unexpected_body", detail)
+
+
+def _check_input(step: Placed, report: Report) -> None:
+    kind = step.step_type
+    if kind in _WITHOUT_INPUT and step.sent.get("input_mapping") is not None:
+        instead = "what its body begins with is the item" if kind == "map" else ""
+        detail = (
+            f"A step of the type {quoted(kind)} has no input_mapping; "
+            f"{instead or 'it takes no input'}. Leave it out."
+        )
+        report.add(step.at("input_mapping"), "unexpected_field", detail)
+
+
+def _refuse_role(step: Placed, report: Report) -> None:
+    for name in ("role_id", "role_name"):
+        if step.sent.get(name) is not None:
+            where = ", or name it in a step of the body" if step.holds_body else ""
+            detail = (
+                f"A step of the type {quoted(step.step_type)} is done without a role; "
+                f"leave it out{where}."
+            )
+            report.add(step.at(name), "unexpected_role", detail)
 
 
 def _check_role(step: Placed, roles: RoleDirectory, report: Report) -> None:
@@ -201,10 +201,3 @@ def _check_role_exists(step: Placed, roles: RoleDirectory, report: Report) -> No
         hint = report.suggest(name, roles.names)
         detail = f"There is no role named {quoted(name)}.{hint}"
         report.add(step.at("role_name"), "unknown_role", detail)
-
-
-def flattened(steps: tuple[Placed, ...]) -> Iterator[Placed]:
-    """Yield steps of any depth, each before the ones in its body."""
-    for step in steps:
-        yield step
-        yield from flattened(step.body)

@@ -26,10 +26,11 @@ from executions.lifecycle.claims import (
 # The runs `new`, and the execution that each belongs to.
 MANY_RUNS: LiteralString = """
   unnest(%(new_executions)s::uuid[], %(new_epochs)s::int[], %(new_ids)s::uuid[],
+    %(new_frames)s::uuid[],
     %(new_ordinals)s::int[], %(new_paths)s::text[], %(new_keys)s::text[],
     %(new_roles)s::text[], %(new_workers)s::uuid[], %(new_inputs)s::jsonb[],
     %(new_timeouts_ms)s::bigint[], %(new_total_timeouts_ms)s::bigint[])
-  AS new(execution, epoch, id, ordinal, path, key, role, worker, input, timeout_ms,
+  AS new(execution, epoch, id, frame, ordinal, path, key, role, worker, input, timeout_ms,
     total_timeout_ms)
 """
 # Locks are taken in the order of the executions, by everyone who takes several.
@@ -47,9 +48,15 @@ started AS (
   SET status = 'running', started_at = coalesce(x.started_at, clock_timestamp())
   FROM e WHERE x.id = e.id AND e.status <> 'running'
   RETURNING x.id, e.status AS was),
+frame AS MATERIALIZED (
+  SELECT f.id FROM e, executions_steprun f
+  WHERE f.id = ANY(%(new_frames)s::uuid[]) AND f.execution_id = e.id
+    AND f.status = 'waiting'
+  ORDER BY f.id FOR SHARE OF f),
 s AS (
   INSERT INTO executions_steprun AS s {first}
   FROM e JOIN {runs} ON new.execution = e.id
+  WHERE new.frame IS NULL OR new.frame IN (SELECT id FROM frame)
   ORDER BY new.id
   ON CONFLICT (id) DO NOTHING
   RETURNING s.id, s.execution_id, s.attempt, s.crashes, s.spent, s.fence,
@@ -92,6 +99,7 @@ def params_of(runs: Sequence[NewRun]) -> dict[str, Any]:
         "new_executions": [run.execution_id for run in runs],
         "new_epochs": [run.epoch for run in runs],
         "new_ids": [run.id for run in runs],
+        "new_frames": [run.frame for run in runs],
         "new_ordinals": [run.ordinal for run in runs],
         "new_paths": [run.path for run in runs],
         "new_keys": [run.key for run in runs],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import product
 from time import monotonic
 from typing import Any, Literal, LiteralString
 from uuid import UUID
@@ -12,6 +13,7 @@ from uuid import UUID
 from executions.committer import fetch, share
 from executions.database import json_or_null
 from executions.lifecycle.locking import lock_execution
+from executions.states import StepStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +38,14 @@ class NewRun:
     timeout_ms: int
     total_timeout_ms: int | None = None
     durable: bool = False
+    frame: UUID | None = None  # the run of the frame that it stands in, below the top
 
     def params(self, prefix: str = "") -> dict[str, Any]:
         return {
             "execution": self.execution_id,
             "epoch": self.epoch,
             f"{prefix}id": self.id,
+            f"{prefix}frame": self.frame,
             f"{prefix}ordinal": self.ordinal,
             f"{prefix}path": self.path,
             f"{prefix}key": self.key,
@@ -158,6 +162,13 @@ started AS (
   FROM e WHERE x.id = e.id AND e.status <> 'running'
   RETURNING x.id, e.status AS was)
 """
+# A frame that is cut begins nothing more. Its row is locked, so that a claim sees what
+# became of it while the claim waited for the execution's.
+IN_FRAME: LiteralString = """
+frame AS MATERIALIZED (
+  SELECT f.id FROM e, executions_steprun f
+  WHERE f.id = %(frame)s AND f.status = 'waiting' FOR SHARE OF f),
+"""
 RUNNING: LiteralString = "FOR SHARE"
 NOT_RUNNING: LiteralString = "FOR NO KEY UPDATE"
 # What a beginning tells; one statement, so that the events stand in this order.
@@ -169,8 +180,9 @@ BEGUN: LiteralString = """
 _CLAIM: LiteralString = """
 WITH pace AS MATERIALIZED ({pace}),
 {starting},
+{framed}
 s AS (
-  INSERT INTO executions_steprun AS s {first} FROM e, {new}
+  INSERT INTO executions_steprun AS s {first} FROM {within}, {new}
   ON CONFLICT (id) DO UPDATE SET
     status = 'running', attempt = s.attempt + 1, fence = s.fence + 1,
     worker = excluded.worker, input = excluded.input, retry_at = NULL,
@@ -191,10 +203,14 @@ SELECT {claimed} FROM s, e
 """
 
 
-def _claim_sql(pace: LiteralString, lock: LiteralString) -> LiteralString:
+def _claim_sql(
+    pace: LiteralString, lock: LiteralString, *, in_frame: bool
+) -> LiteralString:
     return _CLAIM.format(
         pace=pace,
         starting=STARTING.format(lock=lock),
+        framed=IN_FRAME if in_frame else "",
+        within=within(in_frame=in_frame),
         begun=BEGUN,
         first=FIRST_CLAIM,
         new=ONE_RUN.format(at=""),
@@ -202,25 +218,33 @@ def _claim_sql(pace: LiteralString, lock: LiteralString) -> LiteralString:
     )
 
 
-# By whether the claim is durable, and whether the execution runs already.
-_CLAIMS: Mapping[tuple[bool, bool], LiteralString] = {
-    (False, True): _claim_sql(NO_WAIT, RUNNING),
-    (False, False): _claim_sql(NO_WAIT, NOT_RUNNING),
-    (True, True): _claim_sql(_WAIT, RUNNING),
-    (True, False): _claim_sql(_WAIT, NOT_RUNNING),
+def within(*, in_frame: bool) -> LiteralString:
+    """Name what a run is claimed in: its execution and, below the top, its frame."""
+    return "e, frame" if in_frame else "e"
+
+
+# By whether the claim is durable, whether the execution runs already, and whether the
+# step stands in a frame.
+_CLAIMS: Mapping[tuple[bool, bool, bool], LiteralString] = {
+    (durable, started, in_frame): _claim_sql(
+        _WAIT if durable else NO_WAIT,
+        RUNNING if started else NOT_RUNNING,
+        in_frame=in_frame,
+    )
+    for durable, started, in_frame in product((False, True), repeat=3)
 }
-share("relaxed", _CLAIMS[False, True], _CLAIMS[False, False])
-share("durable", _CLAIMS[True, True], _CLAIMS[True, False])
+share("relaxed", *(sql for (durable, *_), sql in _CLAIMS.items() if not durable))
+share("durable", *(sql for (durable, *_), sql in _CLAIMS.items() if durable))
 
 
 def claim(run: NewRun, *, execution_started: bool) -> Claim | None:
     """
     Make the step this worker's own; None when it was not to be had.
 
-    The guard: the execution is alive and of this epoch, and the step is new,
-    returned, or due for its retry.
+    The guard: the execution is alive and of this epoch, the step's frame is open, and
+    the step is new, returned, or due for its retry.
     """
-    sql = _CLAIMS[run.durable, execution_started]
+    sql = _CLAIMS[run.durable, execution_started, run.frame is not None]
     for row in fetch(sql, run.params()):
         return Claim.of(run, row)
     return None
@@ -234,7 +258,7 @@ WHERE s.id = %(id)s AND
 _CLAIM_OF: LiteralString = f"""
 {_OF_ONE} s.status = 'running' AND s.worker = %(worker)s
 """
-_ATTENDED: LiteralString = f"{_OF_ONE} s.status = 'needs_attention'"
+_HELD: LiteralString = f"{_OF_ONE} s.status = %(was)s"
 
 
 def claim_of(run: NewRun) -> Claim | None:
@@ -244,40 +268,56 @@ def claim_of(run: NewRun) -> Claim | None:
     return None
 
 
-def attended(run: NewRun) -> Claim | None:
+def hold(run: NewRun, *, was: StepStatus) -> Claim | None:
     """
-    Hold a step that needs attention as a worker would; None if it needs none.
+    Hold a step that no worker has, as a worker would; None if it is not as it `was`.
 
     The execution's row is held as well, until the caller's transaction ends.
     """
     lock_execution(run.execution_id)
-    for row in fetch(_ATTENDED, {"id": run.id}):
+    for row in fetch(_HELD, {"id": run.id, "was": was.value}):
         return Claim.of(run, row)
     return None
 
 
-_SKIP: LiteralString = f"""
-WITH pace AS MATERIALIZED ({NO_WAIT}),
-{STARTING.format(lock=NOT_RUNNING)},
+_SKIP: LiteralString = """
+WITH pace AS MATERIALIZED ({pace}),
+{starting},
+{framed}
 skipped AS (
   INSERT INTO executions_steprun AS s
     (id, execution_id, ordinal, path, key, role_name, status, attempt, crashes,
      fence, started_at, finished_at)
   SELECT %(id)s, e.id, %(ordinal)s, %(path)s, %(key)s, %(role)s, 'skipped', 0, 0,
-     1, clock_timestamp(), clock_timestamp() FROM e
+     1, clock_timestamp(), clock_timestamp() FROM {within}
   ON CONFLICT (id) DO UPDATE SET
     status = 'skipped', fence = s.fence + 1, finished_at = excluded.finished_at
   WHERE s.status = 'pending'
   RETURNING s.id),
 told AS (
-  INSERT INTO executions_event (execution_id, type, path, data) {BEGUN}
+  INSERT INTO executions_event (execution_id, type, path, data) {begun}
   UNION ALL
   SELECT %(execution)s, 'step.skipped', %(path)s, NULL FROM skipped)
 SELECT id FROM skipped
 """
-share("relaxed", _SKIP)
+
+
+def _skip_sql(*, in_frame: bool) -> LiteralString:
+    return _SKIP.format(
+        pace=NO_WAIT,
+        starting=STARTING.format(lock=NOT_RUNNING),
+        framed=IN_FRAME if in_frame else "",
+        within=within(in_frame=in_frame),
+        begun=BEGUN,
+    )
+
+
+_SKIPS: Mapping[bool, LiteralString] = {
+    in_frame: _skip_sql(in_frame=in_frame) for in_frame in (False, True)
+}
+share("relaxed", *_SKIPS.values())
 
 
 def skip(run: NewRun) -> bool:
     """Settle a step whose condition is false; False when somebody else settled it."""
-    return bool(fetch(_SKIP, run.params()))
+    return bool(fetch(_SKIPS[run.frame is not None], run.params()))

@@ -20,7 +20,7 @@ WITH ended AS (
 {STOPPED.format(others="")},
 told AS (
   INSERT INTO executions_event (execution_id, type, path, data)
-  SELECT %(execution)s, 'step.cancelled', stopped.path, NULL::jsonb FROM stopped
+  SELECT %(execution)s, 'step.cancelled', cut.path, NULL::jsonb FROM cut
   UNION ALL
   SELECT id, 'execution.' || %(status)s, NULL, %(data)s::jsonb FROM ended)
 SELECT id FROM ended

@@ -82,7 +82,8 @@ stopped AS (
     attempt_deadline = NULL, retry_at = NULL
   FROM ended WHERE s.execution_id = %(execution)s AND {BOUNDED} {{others}}
     AND s.status IN ('pending', 'running', 'retrying', 'waiting', 'needs_attention')
-  RETURNING s.path)
+  RETURNING s.path, s.cursor),
+cut AS (SELECT stopped.path FROM stopped WHERE stopped.cursor IS NULL)
 """
 
 _SETTLE: LiteralString = """
@@ -142,13 +143,49 @@ ended AS (
 told AS (
   INSERT INTO executions_event (execution_id, type, path, data) {_TOLD}
   UNION ALL
-  SELECT %(execution)s, 'step.cancelled', stopped.path, NULL FROM stopped
+  SELECT %(execution)s, 'step.cancelled', cut.path, NULL FROM cut
   UNION ALL
   SELECT id, 'execution.failed', NULL, %(reason)s::jsonb FROM ended)
 SELECT id FROM done
 """
 
-share("durable", _SETTLE_INSIDE, _SETTLE_AND_CLAIM, _SETTLE_AND_COMPLETE)
+# A step below the top ends its frame; the container hears of that later.
+_SETTLE_AND_CLOSE: LiteralString = f"""
+WITH {_LOCKED.format(guard="true", lock="FOR SHARE")}
+{_DONE.format(held="FROM held", more="")},
+closed AS (
+  UPDATE executions_steprun f SET
+    status = 'completed', output = %(result)s::jsonb, heard = false,
+    finished_at = clock_timestamp()
+  FROM done WHERE f.id = %(frame)s AND f.status = 'waiting'
+  RETURNING f.id),
+told AS (INSERT INTO executions_event (execution_id, type, path, data) {_TOLD})
+SELECT id FROM done
+"""
+_SETTLE_AND_FAIL_FRAME: LiteralString = f"""
+WITH {_LOCKED.format(guard=_MAY_FAIL, lock="FOR NO KEY UPDATE")}
+{_DONE.format(held="FROM held", more="")},
+ended AS (
+  UPDATE executions_steprun f SET
+    status = 'failed', error = %(reason)s::jsonb, heard = false,
+    finished_at = clock_timestamp()
+  FROM e, done WHERE f.id = %(frame)s AND f.status = 'waiting'
+  RETURNING f.path || '/' AS inside),
+{STOPPED.format(others="AND s.id <> %(id)s AND starts_with(s.path, ended.inside)")},
+told AS (
+  INSERT INTO executions_event (execution_id, type, path, data) {_TOLD}
+  UNION ALL
+  SELECT %(execution)s, 'step.cancelled', cut.path, NULL FROM cut)
+SELECT id FROM done
+"""
+
+share(
+    "durable",
+    _SETTLE_INSIDE,
+    _SETTLE_AND_CLAIM,
+    _SETTLE_AND_COMPLETE,
+    _SETTLE_AND_CLOSE,
+)
 
 
 def settle(
@@ -192,16 +229,27 @@ def settle_and_complete(claim: Claim, outcome: Outcome, result: Any) -> bool:
     return bool(fetch(_SETTLE_AND_COMPLETE, params))
 
 
+def settle_and_close(claim: Claim, outcome: Outcome, result: Any) -> bool:
+    """Record how the last step of a frame ended, and what the frame came to."""
+    more = {"result": json_or_null(result), "frame": claim.run.frame}
+    return bool(fetch(_SETTLE_AND_CLOSE, _params(claim, outcome) | more))
+
+
 def settle_and_fail(
     claim: Claim, outcome: Outcome, *, was: StepStatus = StepStatus.RUNNING
 ) -> bool:
-    """Record a failure that ends the execution; what else was under way is cut."""
+    """
+    Record a failure that ends the execution; what else was under way is cut.
+
+    Below the top it is the step's frame that ends so.
+    """
     reason = {"step_key": claim.run.key, **(outcome.error or {})}
     params = _params(claim, outcome, was=was) | {"reason": json_or_null(reason)}
-    params |= bounds(claim.run.id)
+    params |= bounds(claim.run.id) | {"frame": claim.run.frame}
+    sql = _SETTLE_AND_FAIL if claim.run.frame is None else _SETTLE_AND_FAIL_FRAME
     with one_transaction():
         lock_execution(claim.run.execution_id)
-        return bool(fetch(_SETTLE_AND_FAIL, params))
+        return bool(fetch(sql, params))
 
 
 _IS_RECORDED: LiteralString = """

@@ -210,6 +210,17 @@ def stir(execution_id: UUID, request: Request, *, path: str, action: str) -> Non
     fetch(_STIR, params | {"path": path, "action": action})
 
 
+# A frame of an execution `x` in which nothing waits: a step of it is to begin, or its
+# end to be heard of.
+EMPTY_FRAME: LiteralString = f"""
+  SELECT 1 FROM executions_steprun f
+  WHERE f.execution_id = x.id AND f.cursor IS NOT NULL
+    AND (f.heard = false OR f.status = 'waiting' AND NOT EXISTS (
+      SELECT 1 FROM executions_steprun s
+      WHERE s.execution_id = x.id AND starts_with(s.path, f.path || '/')
+        AND s.cursor IS NULL AND s.status IN ('waiting', 'needs_attention')
+        AND {BOUNDED}))
+"""
 _REST: LiteralString = f"""
 UPDATE executions_execution x SET status = 'waiting'
 WHERE x.id = %(execution)s AND x.status = 'running' AND x.cancel_request IS NULL
@@ -218,8 +229,9 @@ WHERE x.id = %(execution)s AND x.status = 'running' AND x.cancel_request IS NULL
       AND s.status IN ('waiting', 'needs_attention'))
   AND NOT EXISTS (
     SELECT 1 FROM executions_steprun s WHERE s.execution_id = x.id AND {BOUNDED}
-      AND s.status IN ('pending', 'running', 'retrying'))
+      AND s.status IN ('pending', 'running', 'retrying') AND s.cursor IS NULL)
   AND NOT EXISTS ({UNBEGUN})
+  AND NOT EXISTS ({EMPTY_FRAME})
 RETURNING x.id
 """
 

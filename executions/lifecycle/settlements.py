@@ -90,20 +90,21 @@ def settle_many(finished: Sequence[Finished]) -> set[UUID]:
 
 _SETTLE_AND_CLAIM_MANY: LiteralString = f"""
 WITH {HELD.format(lock=RUNNING)}, {_DONE},
-e AS (
-  SELECT x.id, x.deadline_at, x.epoch FROM locked x
-  JOIN done ON done.execution_id = x.id WHERE {GOES_ON}),
+e AS (SELECT x.id, x.deadline_at, x.epoch FROM locked x WHERE {GOES_ON}),
+pair AS (
+  SELECT * FROM unnest(%(ids)s::uuid[], %(new_ids)s::uuid[]) AS pair(id, next)),
 s AS (
   INSERT INTO executions_steprun AS s {FIRST_CLAIM}
   FROM e JOIN {MANY_RUNS} ON new.execution = e.id AND new.epoch = e.epoch
+  JOIN pair ON pair.next = new.id JOIN done ON done.id = pair.id
   ORDER BY new.id
   ON CONFLICT (id) DO NOTHING
   RETURNING s.id, s.execution_id, s.attempt, s.crashes, s.spent, s.fence,
     s.attempt_deadline, s.deadline_at),
 {_TOLD.format(more="")}
 SELECT done.id, s.id, {CLAIMED}
-FROM done LEFT JOIN (s JOIN e ON e.id = s.execution_id)
-  ON s.execution_id = done.execution_id
+FROM done JOIN pair ON pair.id = done.id
+LEFT JOIN (s JOIN e ON e.id = s.execution_id) ON s.id = pair.next
 """
 
 
@@ -113,19 +114,16 @@ def settle_and_claim_many(
     """
     Record how steps of several executions ended, and claim the next of each.
 
-    The answers stand in the order of the steps.
+    The answers stand in the order of the steps, as what follows them does.
     """
     params = _params(finished) | params_of(following)
     rows = fetch(_SETTLE_AND_CLAIM_MANY, params)
     recorded = {row[0] for row in rows}
     claimed = claims(following, (row[1:] for row in rows if row[1] is not None))
-    by_execution = {claim.run.execution_id: claim for claim in claimed}
+    by_run = {claim.run.id: claim for claim in claimed}
     return [
-        Settled(
-            recorded=each.claim.run.id in recorded,
-            next=by_execution.get(each.claim.run.execution_id),
-        )
-        for each in finished
+        Settled(recorded=each.claim.run.id in recorded, next=by_run.get(run.id))
+        for each, run in zip(finished, following, strict=True)
     ]
 
 
@@ -149,6 +147,33 @@ ended AS (
 }
 SELECT id FROM done
 """
+
+
+_SETTLE_AND_CLOSE_MANY: LiteralString = f"""
+WITH {HELD.format(lock=RUNNING)}, {_DONE},
+closed AS (
+  UPDATE executions_steprun f SET
+    status = 'completed', output = result.output, heard = false,
+    finished_at = clock_timestamp()
+  FROM done, unnest(%(ids)s::uuid[], %(frames)s::uuid[], %(results)s::jsonb[])
+    AS result(id, frame, output)
+  WHERE result.id = done.id AND f.id = result.frame AND f.status = 'waiting'
+  RETURNING f.id),
+{_TOLD.format(more="")}
+SELECT id FROM done
+"""
+
+
+def settle_and_close_many(
+    finished: Sequence[Finished], results: Sequence[Any]
+) -> set[UUID]:
+    """Record how the last steps of frames ended, and the frames with them."""
+    more = {
+        "frames": [each.claim.run.frame for each in finished],
+        "results": [json_or_null(result) for result in results],
+    }
+    rows = fetch(_SETTLE_AND_CLOSE_MANY, _params(finished) | more)
+    return {row[0] for row in rows}
 
 
 def settle_and_complete_many(

@@ -22,6 +22,7 @@ from executions.worker.patience import insist, insist_and_tell
 from executions.worker.transitions import (
     Settle,
     SettleAndClaim,
+    SettleAndClose,
     SettleAndComplete,
     Transition,
     answered,
@@ -30,7 +31,7 @@ from executions.worker.walk import Passage, Steps, Walk
 
 log = logging.getLogger(__name__)
 
-Recording = Settle | SettleAndClaim | SettleAndComplete
+Recording = Settle | SettleAndClaim | SettleAndComplete | SettleAndClose
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -165,6 +166,14 @@ def _settle_and_complete(
     return _recorded(finished, done)
 
 
+def _settle_and_close(
+    finished: Sequence[Finished], asked: Sequence[SettleAndClose]
+) -> list[Settled]:
+    results = [each.result for each in asked]
+    done = lifecycle.settle_and_close_many(finished, results)
+    return _recorded(finished, done)
+
+
 def _recorded(finished: Sequence[Finished], done: Set[UUID]) -> list[Settled]:
     return [Settled(recorded=each.claim.run.id in done) for each in finished]
 
@@ -173,6 +182,7 @@ _TOGETHER: Mapping[type[Recording], Callable[..., list[Settled]]] = {
     Settle: _settle,
     SettleAndClaim: _settle_and_claim,
     SettleAndComplete: _settle_and_complete,
+    SettleAndClose: _settle_and_close,
 }
 
 

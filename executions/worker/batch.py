@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from uuid import UUID
 
-from executions import dispatch, failpoints, lifecycle, pinned, situation
+from executions import dispatch, failpoints, lifecycle, passage, pinned, situation
 from executions.announce import announce
 from executions.canvas import Manner
 from executions.database import UNREACHABLE
@@ -26,7 +26,7 @@ from executions.plan import Plan, PlannedStep
 from executions.signatures import Address
 from executions.situation import Situation
 from executions.worker import aftermath, beginning, departure, perform
-from executions.worker.beginning import ComeBack
+from executions.worker.beginning import ComeBack, Standing
 from executions.worker.patience import insist, insist_and_tell
 from executions.worker.perform import Ended
 from executions.worker.prepare import prepare
@@ -91,7 +91,9 @@ class Batch:
         if not (prepared.skip or prepared.refusal):
             return prepared.run
         with suppress(ComeBack):  # another message led to it, and goes on with it
-            beginning.begin(prepared, planned, self.known)
+            begun = beginning.begin(prepared, planned, self.known)
+            if begun is Standing.FALLEN:
+                self._fall()
         return None
 
     def work_off(self) -> None:
@@ -170,6 +172,13 @@ class Batch:
             self._send_singly({again.path}, delay_s=again.delay_s)
         if ended is None or ended.is_fatal:
             self._put_back()  # who was stopped, or ended it all, has none behind it
+        if ended is not None and ended.is_fatal:
+            self._fall()
+
+    def _fall(self) -> None:
+        """Have the container hear that the frame has ended with one of its members."""
+        if self.address.frame:
+            insist(lambda: passage.left(self.address))
 
     def _keep(self, claim: Claim, outcome: Outcome) -> None:
         done = Done(claim=claim, outcome=outcome, began=self._began, ended=monotonic())
@@ -210,6 +219,7 @@ class Batch:
         if ended.is_fatal:
             insist(lambda: lifecycle.settle_and_fail(claim, ended.outcome))
             self._put_back()
+            self._fall()
         else:
             insist(lambda: lifecycle.settle(claim, ended.outcome))
 
@@ -263,7 +273,7 @@ def work_off(address: Address, paths: Collection[str]) -> None:
 def begun(address: Address, paths: Collection[str]) -> Batch | None:
     """Claim members of a group that nobody has begun; None if it is not their turn."""
     execution_id = UUID(address.execution)
-    plan = pinned.plan(address.version)
+    plan = pinned.plan_of(address)
     members = [plan.by_path[path] for path in paths]
     known = situation.read_before(execution_id, plan, *members)
     if known is None or not known.is_current(address.epoch):

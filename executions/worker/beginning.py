@@ -41,6 +41,7 @@ class Standing(Enum):
 
     SETTLED = auto()
     NOT_ITS_TURN = auto()
+    FALLEN = auto()  # it has just ended its frame, or the execution
 
 
 def begin(
@@ -94,7 +95,7 @@ def _refuse(
     ended = perform.refuse(claim, planned, refusal)
     if ended.is_fatal:
         insist(lambda: lifecycle.settle_and_fail(claim, ended.outcome))
-        return Standing.NOT_ITS_TURN
+        return Standing.FALLEN
     insist(lambda: lifecycle.settle(claim, ended.outcome))
     known.remember(planned.path, ended.outcome)
     return Standing.SETTLED

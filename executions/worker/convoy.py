@@ -36,6 +36,7 @@ class Convoy:
     round_started: float = field(default_factory=monotonic)
     _at: Traveller | None = None
     _alone: Traveller | None = None  # for whose step the others did not wait
+    _left: list[Traveller] = field(default_factory=list)  # whose frames have ended
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -62,6 +63,8 @@ class Convoy:
                 self._walk(traveller)
         with self._lock:
             take_together([each for each in self.travellers if each.asks])
+        left, self._left = self._left, []
+        parting.leave(left)
 
     def _comes_on(self, traveller: Traveller) -> bool:
         """Take a traveller out of the waiting ones; False if it was handed over."""
@@ -84,7 +87,10 @@ class Convoy:
             parting.send_again(traveller, again)
         with self._lock:
             self._at = None
-        parting.go_on_behind(traveller)
+        if traveller.arrived and traveller.arrived.left:
+            self._left.append(traveller)  # with others, as a rule
+        else:
+            parting.go_on_behind(traveller)
 
     def _waits(self, traveller: Traveller, asked: Transition) -> bool:
         """Have a traveller wait for the others; False if it goes on at once."""
@@ -109,21 +115,15 @@ class Convoy:
             parting.hand_over(waiting)
 
 
-def walk_together(
-    version: str, epoch: int, executions: Sequence[str], path: str
-) -> None:
+def walk_together(addresses: Sequence[Address], key: str) -> None:
     """
-    Walk with executions from the step at `path` on, those that have not begun it.
+    Walk with executions, or frames of one, from a step on: those that have not begun it.
 
     Raises OperationalError or InterfaceError, and has done nothing, when the database
     is away.
     """
-    addresses = [
-        Address(execution=execution, version=version, epoch=epoch)
-        for execution in executions
-    ]
     try:
-        Convoy(departure.set_out(addresses, path)).go()
+        Convoy(departure.set_out(addresses, key)).go()
     finally:
-        for execution in executions:
+        for execution in {address.execution for address in addresses}:
             announce(UUID(execution))

@@ -22,6 +22,7 @@ from executions import passage
 from executions.announce import announce
 from executions.database import UNREACHABLE
 from executions.lifecycle import Claim
+from executions.paths import step_path
 from executions.plan import PlannedStep
 from executions.signatures import Address
 from executions.worker import batch, departure, parting, perform
@@ -204,6 +205,7 @@ class Crowd:
         self._begin(leading_on)
         for each in ended:
             parting.send_on(each)
+        parting.leave(ended)
         _announce(ended)
 
     def _forget(self, run_id: UUID) -> None:
@@ -226,24 +228,18 @@ def _announce(travellers: Sequence[Traveller]) -> None:
         announce(execution_id)
 
 
-def wait_together(
-    version: str, epoch: int, executions: Sequence[str], path: str
-) -> None:
+def wait_together(addresses: Sequence[Address], key: str) -> None:
     """
-    Go with executions from the step at `path` on, which awaits; begun ones are left.
+    Go with executions, or frames, from a step on, which awaits; begun ones are left.
 
     Who finds no room here is sent singly. Raises OperationalError or InterfaceError,
     and has begun nothing, when the database is away.
     """
-    addresses = [
-        Address(execution=execution, version=version, epoch=epoch)
-        for execution in executions
-    ]
     with room.for_some(len(addresses)) as places:
         for address in addresses[places.count :]:
-            passage.send_members(address, [path])
+            passage.send_members(address, [step_path(address.frame, key)])
         some = addresses[: places.count]
-        travellers = departure.set_out(some, path, pool="io")
+        travellers = departure.set_out(some, key, pool="io") if some else []
         Crowd(travellers=travellers, places=places).go()
 
 

@@ -1,4 +1,4 @@
-"""Where executions of one version set out together: their first steps, claimed at once."""
+"""Where executions, or frames, set out together: their first steps, claimed at once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from uuid import UUID
 from executions import dispatch, lifecycle, pinned, situation
 from executions.database import UNREACHABLE
 from executions.lifecycle import Claim, NewRun
+from executions.paths import step_path
 from executions.plan import PlannedStep
 from executions.signatures import Address
 from executions.situation import Situation
@@ -25,28 +26,26 @@ LONGEST_S = 0.5  # how long they may walk together
 
 
 def set_out(
-    addresses: Sequence[Address], path: str, *, pool: str = "cpu"
+    addresses: Sequence[Address], key: str, *, pool: str = "cpu"
 ) -> list[Traveller]:
     """
-    Claim the step at `path` of each; who cannot begin it just so gets a message.
+    Claim the step with this key of each; who cannot begin it just so gets a message.
 
-    Raises OperationalError or InterfaceError, and has done nothing, when the database
-    is away.
+    They are the tops of executions of one version, or frames of one body. Raises
+    OperationalError or InterfaceError, and has done nothing, when the database is away.
     """
-    plan = pinned.plan(addresses[0].version)
-    first = plan.by_path[path]
-    ids = [UUID(address.execution) for address in addresses]
-    known = situation.read_each(ids, plan, first)
+    firsts = [_step_of(address, key) for address in addresses]
     setting_out: dict[UUID, tuple[Address, Situation, NewRun]] = {}
-    for address, execution_id in zip(addresses, ids, strict=True):
-        one = known.get(execution_id)
+    for address, first, one in zip(
+        addresses, firsts, _read(addresses, firsts), strict=True
+    ):
         if one is None or not one.is_current(address.epoch):
             if one and one.cancelling:
-                lifecycle.finish_cancel(execution_id)
+                lifecycle.finish_cancel(UUID(address.execution))
         elif run := _plain_run(address, first, one):
             setting_out[run.id] = (address, one, run)
         else:
-            dispatch.send(plan, first.block.index, address, pins=one.role_pins)
+            _send(address, first, one)
     started = all(one.status == "running" for _, one, _ in setting_out.values())
     try:
         runs = [run for _, _, run in setting_out.values()]
@@ -54,13 +53,31 @@ def set_out(
     except UNREACHABLE:
         raise
     except Exception:
-        log.exception("%d executions set out singly.", len(setting_out))
+        log.exception("%d steps are begun singly.", len(setting_out))
         for address, one, _ in setting_out.values():
-            dispatch.send(plan, first.block.index, address, pins=one.role_pins)
+            _send(address, _step_of(address, key), one)
         return []
     return [
         traveller(*setting_out[claim.run.id][:2], claim, pool=pool) for claim in claims
     ]
+
+
+def _step_of(address: Address, key: str) -> PlannedStep:
+    return pinned.plan_of(address).by_path[step_path(address.frame, key)]
+
+
+def _read(
+    addresses: Sequence[Address], firsts: Sequence[PlannedStep]
+) -> Sequence[Situation | None]:
+    ids = [UUID(address.execution) for address in addresses]
+    if addresses[0].frame:
+        return situation.read_frames(ids[0], firsts)
+    known = situation.read_each(ids, firsts[0].plan, firsts[0])
+    return [known.get(execution_id) for execution_id in ids]
+
+
+def _send(address: Address, first: PlannedStep, known: Situation) -> None:
+    dispatch.send(first.plan, first.block.index, address, pins=known.role_pins)
 
 
 def traveller(
@@ -93,7 +110,7 @@ def _plain_run(
     address: Address, planned: PlannedStep, known: Situation
 ) -> NewRun | None:
     """Make the step ready; None if it has a history, or is not to be run."""
-    plan = pinned.plan(address.version)
+    plan = planned.plan
     if planned.path in known.rows or beginning.standing(plan, planned, known):
         return None
     prepared = prepare(address, plan, planned, known)

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from executions import dispatch, lifecycle, passage
 from executions.announce import announce
 from executions.database import UNREACHABLE
+from executions.paths import container_of
 from executions.worker.abreast import Traveller, take_together
 from executions.worker.beginning import ComeBack
 from executions.worker.patience import insist, insist_and_tell
-from executions.worker.transitions import Settle, SettleAndClaim, Transition
+from executions.worker.transitions import (
+    Settle,
+    SettleAndClaim,
+    SettleAndClose,
+    Transition,
+)
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +48,8 @@ def go_on_behind(traveller: Traveller) -> None:
     if arrived is not None and arrived.block is not None:
         block = arrived.block
         insist(lambda: passage.advance(address, block))
+    if arrived is not None and arrived.left:
+        insist(lambda: passage.left(address))
     announce(traveller.walk.execution_id)  # others may still walk for long
 
 
@@ -52,6 +61,26 @@ def hand_over(waiting: Sequence[Traveller]) -> None:
     for each in waiting:
         send_on(each)
         announce(each.walk.execution_id)
+    leave(waiting)
+
+
+def leave(travellers: Sequence[Traveller]) -> None:
+    """Have containers hear of their frames that have ended, each once for all."""
+    left = [each.walk.address for each in travellers if _has_left(each)]
+    by_container = {
+        (address.execution, container_of(address.frame)): address for address in left
+    }
+    for address in by_container.values():
+        insist(partial(passage.left, address))
+
+
+def _has_left(traveller: Traveller) -> bool:
+    """Tell whether a traveller's frame has ended."""
+    if traveller.arrived is not None:
+        return traveller.arrived.left
+    answer = traveller.answer
+    ended = isinstance(traveller.last, SettleAndClose)
+    return ended and answer is not None and answer.recorded
 
 
 def _record(waiting: Sequence[Traveller]) -> None:
@@ -109,6 +138,6 @@ def _send_on(traveller: Traveller) -> None:
     if block.is_group:
         return  # whoever has done the last of them goes on behind it
     if following is None:  # its output was found not to resolve
-        insist(lambda: passage.end(walk.execution_id, walk.address))
+        insist(lambda: passage.end(walk.address))
     else:
         insist(lambda: passage.advance(walk.address, following.index))

@@ -7,17 +7,12 @@ an attempt from outside records it here.
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
-
-from django.conf import settings
 
 from core_orchestration.language import TemplateRenderError
-from core_orchestration.validation import storable_problems
 from executions import lifecycle, output, policy
 from executions.lifecycle import Claim, Outcome
 from executions.plan import Plan, PlannedStep
@@ -84,7 +79,7 @@ def work(
     role = role_of(planned, known)
     try:
         result = run(claim, planned, role)
-        _check_storable(result.output)
+        output.check_storable(result.output)
         return _succeeded(claim, plan, planned, known, result)
     except AttemptStopped:
         insist(lambda: lifecycle.let_go(claim))
@@ -98,6 +93,8 @@ def work(
             retryable=error.retryable,
             retry_after_s=error.retry_after_s,
         )
+    except output.Unstorable as error:
+        failure = Failure(type=error.type, message=str(error), retryable=False)
     except TemplateRenderError as error:
         failure = unresolved(error, planned, "output_mapping")
     except Exception as error:  # noqa: BLE001  (whatever a function raises is its failure)
@@ -156,26 +153,6 @@ def _succeeded(
             usage=usage,
         )
     )
-
-
-def _check_storable(output: Any) -> None:
-    problems = storable_problems(output)
-    if problems:
-        first = problems[0]
-        raise RunnerError(
-            f"The output cannot be stored as JSON: {first.detail} (at "
-            f"{first.pointer or 'the top'})",
-            type="not_json",
-            retryable=False,
-        )
-    size = len(json.dumps(output, ensure_ascii=False))
-    if size > settings.CORE_MAX_OUTPUT_BYTES:
-        raise RunnerError(
-            f"The output has {size} characters; CORE_MAX_OUTPUT_BYTES allows "
-            f"{settings.CORE_MAX_OUTPUT_BYTES}.",
-            type="output_too_large",
-            retryable=False,
-        )
 
 
 def _failed(claim: Claim, planned: PlannedStep, failure: Failure) -> Ended:

@@ -44,7 +44,8 @@ def prepare(
         if planned.before.previous_output:
             output = situation.previous_output(execution_id, plan, planned.block, known)
         context = known.context(plan, planned.before)
-        scope = scope_of(context, output, first=planned.block.index == 0)
+        first = plan.is_top and planned.block.index == 0
+        scope = scope_of(context, output, first=first)
         if planned.condition is not None and not planned.condition.holds(scope):
             return Prepared(run=run, skip=True)
         field = "input_mapping"

@@ -64,6 +64,21 @@ class SettleAndComplete:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SettleAndClose:
+    """The last step of a frame has ended, and the frame with it."""
+
+    claim: Claim
+    outcome: Outcome
+    result: Any
+
+    def alone(self) -> Settled:
+        recorded, repeated = insist_and_tell(
+            lambda: lifecycle.settle_and_close(self.claim, self.outcome, self.result)
+        )
+        return answered(self, Settled(recorded=recorded), repeated=repeated)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tell:
     """Something of the step's own follows: that it has begun must be on record."""
 
@@ -73,7 +88,7 @@ class Tell:
         return Settled(recorded=True)  # its claim has told so
 
 
-Transition = Settle | SettleAndClaim | SettleAndComplete | Tell
+Transition = Settle | SettleAndClaim | SettleAndComplete | SettleAndClose | Tell
 
 
 def answered(transition: Transition, settled: Settled, *, repeated: bool) -> Settled:

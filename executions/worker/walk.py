@@ -39,6 +39,7 @@ from executions.worker.prepare import prepare, role_of
 from executions.worker.transitions import (
     Settle,
     SettleAndClaim,
+    SettleAndClose,
     SettleAndComplete,
     Tell,
     Transition,
@@ -52,12 +53,18 @@ WARM_S = 0.05  # how long one message may go on with further steps
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
-    """Where a walk ended: the block that the canvas goes on with, or nowhere."""
+    """
+    Where a walk ended: the block that the canvas goes on with, or nowhere.
+
+    `left` says that a frame has ended, and that its container is to hear of that.
+    """
 
     block: int | None = None
+    left: bool = False
 
 
 NOWHERE = Passage()
+LEFT = Passage(left=True)
 # Where a step leads: to an end, to a claimed step, or to one that is still to begin.
 Reached = Passage | Claim | None
 Steps = Generator[Transition, Settled, Passage]
@@ -80,7 +87,7 @@ class Walk:
     @classmethod
     def of(cls, address: Address, *, path: str, pool: str) -> Walk:
         """Start at a step; `pool` is the one whose worker walks."""
-        plan = pinned.plan(address.version)
+        plan = pinned.plan_of(address)
         at = plan.by_path[path]
         return cls(
             address=address,
@@ -173,7 +180,7 @@ class Walk:
             ended = perform.broken(claim, planned, error)
             yield Tell(claim=claim)
             insist(lambda: lifecycle.settle_and_fail(claim, ended.outcome))
-            return NOWHERE
+            return self._fallen
 
     def _arrive(
         self, known: Situation | None
@@ -189,9 +196,16 @@ class Walk:
             begun = beginning.begin(prepared, self.at, known)
         if begun is Standing.NOT_ITS_TURN:
             return NOWHERE
+        if begun is Standing.FALLEN:
+            return self._fallen
         if begun is Standing.SETTLED:
             return (yield from self._pass_by(known))
         return begun
+
+    @property
+    def _fallen(self) -> Passage:
+        """Where a step leads that ends its frame, or the execution."""
+        return NOWHERE if self.plan.is_top else LEFT
 
     def _pass_by(
         self, known: Situation
@@ -201,7 +215,7 @@ class Walk:
             return NOWHERE
         following = self.plan.next_block(self.at.block)
         if following is None:
-            return (yield from self._complete(None, None, known))
+            return (yield from self._end(None, None, known))
         if not self._may_go_on(following, known):
             return Passage(block=following.index)
         self.at = self.plan.of_block(following)[0]
@@ -218,7 +232,7 @@ class Walk:
         if ended is None or not aftermath.leads_on(ended):
             yield Tell(claim=claim)
             aftermath.conclude(claim, ended)
-            return NOWHERE
+            return self._fallen if ended and ended.is_fatal else NOWHERE
         known.remember(self.at.path, ended.outcome)
         if self.at.block.is_group:
             yield Settle(claim=claim, outcome=ended.outcome)
@@ -226,7 +240,7 @@ class Walk:
             return NOWHERE
         following = self.plan.next_block(self.at.block)
         if following is None:
-            return (yield from self._complete(claim, ended, known))
+            return (yield from self._end(claim, ended, known))
         if not self._may_go_on(following, known):
             settled = yield Settle(claim=claim, outcome=ended.outcome)
             failpoints.reach("after_commit", self.at.path)
@@ -250,7 +264,7 @@ class Walk:
         return settled.next if settled.recorded else NOWHERE
 
     def _may_go_on(self, following: Block, known: Situation) -> bool:
-        if following.is_group or monotonic() - self.started > self.warm_s:
+        if not following.is_walked or monotonic() - self.started > self.warm_s:
             return False
         coming = self.plan.of_block(following)[0]
         if self.in_company and not coming.is_batchable:
@@ -260,6 +274,25 @@ class Walk:
             coming.step.timeout_ms <= self.longest_ms
             and runner_for(role.kind).pool(role) == self.pool
         )
+
+    def _end(
+        self, claim: Claim | None, ended: Ended | None, known: Situation
+    ) -> Generator[Transition, Settled, Passage]:
+        """End the execution, or the frame, with its last step if that is at hand."""
+        if self.plan.is_top:
+            return (yield from self._complete(claim, ended, known))
+        last = self.plan.blocks[-1]
+        result = insist(
+            lambda: situation.output_after(self.execution_id, self.plan, last, known)
+        )
+        if claim and ended:
+            yield SettleAndClose(claim=claim, outcome=ended.outcome, result=result)
+        else:
+            frame = self.plan.frame
+            insist(
+                lambda: lifecycle.close_frame(self.execution_id, frame, output=result)
+            )
+        return LEFT
 
     def _complete(
         self, claim: Claim | None, ended: Ended | None, known: Situation

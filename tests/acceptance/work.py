@@ -73,6 +73,44 @@ async def ahold(given: dict[str, Any], context: FunctionContext) -> dict[str, An
     return {"attempts": attempts}
 
 
+@function("test.span")
+async def span(given: dict[str, Any], context: FunctionContext) -> Any:
+    """Note the beginning and the end of `seconds`; a `release` ends them early."""
+    traces = Path(os.environ["CORE_TEST_TRACES"])
+    release = traces / given.get("release", "never")
+    end = time.monotonic() + given.get("seconds", 0)
+    _note(traces / given["trace"], f"begin {given['who']}")
+    try:
+        while time.monotonic() < end and not release.exists():
+            await asyncio.sleep(0.01)
+    finally:
+        _note(traces / given["trace"], f"end {given['who']}")
+    if given.get("fails"):
+        raise FunctionFailed(f"{given['who']} was to fail.", retryable=False)
+    return given["who"]
+
+
+def _note(path: Path, line: str) -> None:
+    with path.open("a") as file:
+        file.write(line + "\n")
+
+
+@function("test.refuse")
+def refuse(given: dict[str, Any]) -> Any:
+    """Fail for a value among those `refused`, and return any other."""
+    if given["value"] in given["refused"]:
+        raise FunctionFailed(f"{given['value']} is refused.", retryable=False)
+    return given["value"]
+
+
+@function("test.await_file")
+def await_file(given: dict[str, Any]) -> Any:
+    """Fail while the file `trace` is not there."""
+    if not (Path(os.environ["CORE_TEST_TRACES"]) / given["trace"]).exists():
+        raise FunctionFailed("It is not there.", retryable=False)
+    return given["value"]
+
+
 @function("test.stubborn")
 def stubborn(given: dict[str, Any], context: FunctionContext) -> None:
     """Ignore every interruption."""

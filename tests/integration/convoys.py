@@ -15,7 +15,7 @@ from django.db import connection
 from executions import resumption
 from executions.launch import launch_many
 from executions.models import Execution
-from executions.signatures import RUN_STEP
+from executions.signatures import RUN_STEP, Address
 from executions.worker import patience
 from executions.worker.convoy import Convoy, walk_together
 from executions.worker.departure import set_out
@@ -67,7 +67,11 @@ def launched_many(
 def go(executions: Sequence[Execution], path: str = "a", *, epoch: int = 1) -> None:
     """Walk with executions as the worker does that gets them in one message."""
     version = str(executions[0].version_id)
-    walk_together(version, epoch, [str(each.pk) for each in executions], path)
+    addresses = [
+        Address(execution=str(each.pk), version=version, epoch=epoch)
+        for each in executions
+    ]
+    walk_together(addresses, path)
 
 
 def gathered(executions: Sequence[Execution]) -> Convoy:

@@ -14,6 +14,7 @@ import pytest
 from django.db import connection
 
 from executions.models import Execution
+from executions.signatures import Address
 from executions.worker import patience
 from executions.worker.crowd import wait_together
 from tests.integration.convoys import BackAfter, Script
@@ -80,7 +81,11 @@ class Waits(Script):
 def go(executions: Sequence[Execution], path: str = "a", *, epoch: int = 1) -> None:
     """Go with executions as the io worker does that gets them in one message."""
     version = str(executions[0].version_id)
-    wait_together(version, epoch, [str(each.pk) for each in executions], path)
+    addresses = [
+        Address(execution=str(each.pk), version=version, epoch=epoch)
+        for each in executions
+    ]
+    wait_together(addresses, path)
 
 
 @contextmanager

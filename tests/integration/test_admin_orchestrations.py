@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from core_orchestration import drafts
@@ -94,6 +94,7 @@ def step(name: str, **changes: Any) -> dict[str, Any]:
         "description": "",
         "config": "{}",
         "inside": "",
+        "branch": "",
         **changes,
     }
 
@@ -101,7 +102,7 @@ def step(name: str, **changes: Any) -> dict[str, Any]:
 def stored(orchestration: Orchestration, **changes: Any) -> list[dict[str, Any]]:
     """Give the steps' forms as the page of a saved orchestration shows them."""
     forms = []
-    for row in orchestration.step_rows.all():
+    for row in orchestration.step_rows.select_related("parent"):
         shown = step(
             row.name,
             id=str(row.pk),
@@ -110,6 +111,10 @@ def stored(orchestration: Orchestration, **changes: Any) -> list[dict[str, Any]]
             role=str(row.role_id or ""),
             role_name=row.role_name or "",
             max_retries=row.max_retries,
+            step_type=row.step_type,
+            config=json.dumps(row.config),
+            inside=row.parent.key if row.parent else "",
+            branch=row.branch or "",
         )
         forms.append({**shown, **changes.get(row.key, {})})
     return forms
@@ -274,6 +279,151 @@ def test_a_step_inside_a_step_that_does_not_exist_is_refused(
 ) -> None:
     response = admin.post(PAGES + "add/", page(step("A"), step("B", inside="nobody")))
     assert "inside" in step_errors(response, 1)
+
+
+def holder(name: str, step_type: str, **changes: Any) -> dict[str, Any]:
+    fields = {"key": name, "role_name": "", **changes}
+    return step(name, step_type=step_type, **fields)
+
+
+LIMITED = json.dumps({"max_iterations": 3})
+
+
+@pytest.fixture
+def nested(admin: Client, role: Role) -> Orchestration:
+    """An orchestration whose page was filled in: a loop around two branches."""
+    data = page(
+        holder("outer", "loop", config=LIMITED),
+        holder("both", "parallel", inside="outer", order=5),
+        step("Last", key="last"),
+        step("A", key="a", inside="both", branch="left"),
+        step("B", key="b", inside="both", branch="left"),
+        step("C", key="c", inside="both"),
+        step("First", key="first", inside="outer", order=1),
+        name="Nested",
+    )
+    response = admin.post(PAGES + "add/", data)
+    assert response.status_code == 302, response.context["errors"]
+    return Orchestration.objects.get(name="Nested")
+
+
+def test_bodies_are_entered_by_naming_the_step_that_holds_each(
+    nested: Orchestration,
+) -> None:
+    outer, last = drafts.document_of(nested)["steps"]
+    assert (outer["key"], last["key"]) == ("outer", "last")
+    assert [each["key"] for each in outer["steps"]] == ["first", "both"]
+    inner = outer["steps"][1]["steps"]
+    assert [(each["key"], each["branch"]) for each in inner] == [
+        ("a", "left"),
+        ("b", "left"),
+        ("c", None),
+    ]
+
+
+def test_a_page_shows_each_step_before_those_of_its_body(
+    admin: Client, nested: Orchestration
+) -> None:
+    response = admin.get(f"{PAGES}{nested.pk}/change/")
+    assert response.status_code == 200
+    shown = response.context["inline_admin_formsets"][0].formset.initial_forms
+    places = [(each["key"].value(), each["inside"].value()) for each in shown]
+    assert places == [
+        ("outer", None),
+        ("first", "outer"),
+        ("both", "outer"),
+        ("a", "both"),
+        ("b", "both"),
+        ("c", "both"),
+        ("last", None),
+    ]
+    content = response.content.decode()
+    for name in ("inside", "branch", "config"):
+        assert f'name="step_rows-0-{name}"' in content
+    for kind in ("loop", "map", "branch", "break", "stop"):
+        assert f'<option value="{kind}"' in content
+
+
+def test_a_page_with_bodies_that_is_saved_as_it_is_keeps_its_version(
+    admin: Client, nested: Orchestration
+) -> None:
+    before = nested.published_id
+    address = f"{PAGES}{nested.pk}/change/"
+    response = admin.post(address, page(*stored(nested), name=nested.name))
+    assert response.status_code == 302
+    nested.refresh_from_db()
+    assert nested.published_id == before
+
+
+def test_steps_are_moved_between_bodies_and_branches(
+    admin: Client, nested: Orchestration
+) -> None:
+    forms = stored(nested, c={"inside": "outer"}, b={"branch": "right"})
+    address = f"{PAGES}{nested.pk}/change/"
+    assert admin.post(address, page(*forms, name=nested.name)).status_code == 302
+    outer = drafts.document_of(nested)["steps"][0]
+    assert {each["key"] for each in outer["steps"]} == {"first", "both", "c"}
+    both = next(each for each in outer["steps"] if each["key"] == "both")
+    assert [each["branch"] for each in both["steps"]] == ["left", "right"]
+
+
+def test_a_step_is_not_deleted_from_around_its_body(
+    admin: Client, nested: Orchestration
+) -> None:
+    forms = stored(nested, both={"DELETE": "on"})
+    address = f"{PAGES}{nested.pk}/change/"
+    response = admin.post(address, page(*forms, name=nested.name))
+    keys = [form["key"] for form in forms]
+    assert "inside" in step_errors(response, keys.index("a"))
+    gone = {key: {"DELETE": "on"} for key in ("both", "a", "b", "c")}
+    forms = stored(nested, **gone)
+    assert admin.post(address, page(*forms, name=nested.name)).status_code == 302
+    assert set(nested.step_rows.values_list("key", flat=True)) == {
+        "outer",
+        "first",
+        "last",
+    }
+
+
+def test_problems_inside_bodies_stand_at_their_steps_and_fields(
+    admin: Client, role: Role
+) -> None:
+    data = page(
+        holder("outer", "loop", config="{}"),
+        step("Draft", key="draft", inside="outer", branch="x"),
+        holder("leave", "break", inside="outer"),
+        step("After", input_mapping='"{{ context.draft }}"'),
+        holder("lonely", "map", config='{"items": [1]}', role_name="Shouter"),
+    )
+    response = admin.post(PAGES + "add/", data)
+    assert "max_iterations" in step_errors(response, 0)["config"][0]
+    assert "branch" in step_errors(response, 1)
+    assert "condition" in step_errors(response, 2)["__all__"][0]
+    assert "context.outer" in step_errors(response, 3)["input_mapping"][0]
+    assert step_errors(response, 4).keys() == {"__all__", "role_name"}
+    assert not Orchestration.objects.exists()
+
+
+def test_steps_inside_each_other_are_refused(admin: Client, role: Role) -> None:
+    data = page(
+        holder("a", "loop", config=LIMITED, inside="b"),
+        holder("b", "loop", config=LIMITED, inside="a"),
+        step("C"),
+    )
+    response = admin.post(PAGES + "add/", data)
+    assert "inside" in step_errors(response, 0)
+    assert "inside" in step_errors(response, 1)
+
+
+def test_who_may_only_look_sees_bodies_too(
+    client: Client, nested: Orchestration
+) -> None:
+    viewer = User.objects.create(username="viewer", is_staff=True)
+    viewer.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    client.force_login(viewer)
+    response = client.get(f"{PAGES}{nested.pk}/change/")
+    assert response.status_code == 200
+    assert "left" in response.content.decode()
 
 
 def test_the_page_shows_versions_to_be_read(

@@ -337,7 +337,7 @@ def test_two_processes_do_not_wait_for_each_other_in_a_circle(
 
     def by_the_other(action: partial[Any]) -> Any:
         run = action.args[0]
-        sql = lifecycle.claims._CLAIMS[False, False]
+        sql = lifecycle.claims._CLAIMS[False, False, False]
         return other.run(
             Statement(sql=sql, params=run.params(), execution=run.execution_id)
         )

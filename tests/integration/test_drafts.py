@@ -67,7 +67,7 @@ def test_a_document_is_read_back_as_it_would_be_saved(shouter: Role) -> None:
     assert orchestration.published.number == 1
 
 
-LIMITS = ("total_timeout_ms", "queue_timeout_ms", "at_most_once")
+LIMITS = ("total_timeout_ms", "queue_timeout_ms", "at_most_once", "branch")
 
 
 def published_before_the_limits(orchestration: Orchestration) -> OrchestrationVersion:
@@ -166,6 +166,133 @@ def test_nested_steps_are_kept_where_they_are(shouter: Role) -> None:
     replace_steps(orchestration, normal_steps(inner))
     assert [step["key"] for step in steps_of(orchestration)] == ["a", "b"]
     assert not OrchestrationStep.objects.filter(key="shout").exists()
+
+
+def shout(key: str, **fields: Any) -> dict[str, Any]:
+    return {"key": key, "name": key, "role_name": "Shouter", **fields}
+
+
+def nested(**config: Any) -> dict[str, Any]:
+    """A loop with a parallel step in it, whose branches are two steps and one."""
+    branches = {
+        "key": "both",
+        "step_type": "parallel",
+        "config": {"join": "any"},
+        "steps": [shout("a", branch="left"), shout("b", branch="left"), shout("c")],
+    }
+    outer = {
+        "key": "outer",
+        "step_type": "loop",
+        "config": {"max_iterations": 3, **config},
+        "steps": [shout("first"), branches],
+    }
+    return document(steps=[shout("before"), outer])
+
+
+def test_bodies_are_published_and_read_back_as_they_would_be_saved(
+    shouter: Role,
+) -> None:
+    orchestration = drafts.save(nested())
+    again = drafts.document_of(orchestration)
+    outer = again["steps"][1]
+    assert outer["config"] == {"max_iterations": 3}
+    assert outer["role_id"] is outer["role_name"] is None
+    both = outer["steps"][1]
+    assert [step["branch"] for step in both["steps"]] == ["left", "left", None]
+    drafts.save(again, orchestration=orchestration)
+    drafts.save(nested(), orchestration=orchestration)
+    version = orchestration.published
+    assert version is not None
+    assert version.number == 1
+    loaded = versions.load(str(version.pk))
+    assert list(loaded.steps[1].steps[1].branches) == ["left", "c"]
+    assert drafts.draft_problems(orchestration) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda outer: outer["config"].update(max_iterations=4),
+        lambda outer: outer["steps"][0].update(max_retries=1),
+        lambda outer: outer["steps"][1]["steps"].pop(),
+        lambda outer: outer["steps"][1]["steps"][2].update(branch="right"),
+        lambda outer: outer["steps"][1]["config"].update(join="all"),
+    ],
+    ids=["config", "inner field", "one step less", "branch", "inner config"],
+)
+def test_a_change_anywhere_in_a_body_is_a_new_version(
+    shouter: Role, change: Callable[[dict[str, Any]], None]
+) -> None:
+    orchestration = drafts.save(nested())
+    changed = drafts.document_of(orchestration)
+    change(changed["steps"][1])
+    drafts.save(changed, orchestration=orchestration)
+    assert orchestration.published is not None
+    assert orchestration.published.number == 2
+    assert drafts.document_of(orchestration) == changed
+
+
+def test_steps_that_move_between_bodies_keep_their_rows(shouter: Role) -> None:
+    orchestration = drafts.save(nested())
+    rows = dict(orchestration.step_rows.values_list("key", "pk"))
+    flat = [shout(key) for key in ("c", "before", "a", "b", "first")]
+    drafts.save(document(steps=flat), orchestration=orchestration)
+    after = dict(orchestration.step_rows.values_list("key", "pk"))
+    assert rows.keys() - after.keys() == {"outer", "both"}
+    assert after.items() <= rows.items()
+    assert set(orchestration.step_rows.values_list("parent", flat=True)) == {None}
+    drafts.save(nested(), orchestration=orchestration)
+    (both,) = orchestration.step_rows.filter(key="both")
+    assert set(both.body.values_list("key", flat=True)) == {"a", "b", "c"}
+
+
+def test_faulty_bodies_are_refused_and_change_nothing(shouter: Role) -> None:
+    orchestration = drafts.save(nested())
+    before = drafts.document_of(orchestration)
+    with pytest.raises(drafts.InvalidDefinition) as caught:
+        drafts.save(nested(untill={}, max_iterations=0), orchestration=orchestration)
+    found = {(each.pointer, each.code) for each in caught.value.problems}
+    assert found == {
+        ("/steps/1/config", "loop_without_limit"),
+        ("/steps/1/config/untill", "unknown_field"),
+    }
+    assert drafts.document_of(orchestration) == before
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_role_that_only_a_step_deep_inside_names_is_in_use(
+    shouter: Role, make_role: MakeRole, by_name: bool
+) -> None:
+    deep = make_role("Deep")
+    named = {"role_name": "Deep"} if by_name else {"role_id": str(deep.pk)}
+    steps = nested()
+    inner = steps["steps"][1]["steps"][1]["steps"]
+    inner[2] = {"key": "c", "name": "c", **named}
+    orchestration = drafts.save(steps)
+    with pytest.raises(RoleInUse, match="'Shouting'"):
+        delete_role(deep)
+    drafts.archive(orchestration, timezone.now())
+    delete_role(deep)
+    assert orchestration.step_rows.get(key="c").role_name == "Deep"
+
+
+def test_a_role_that_vanishes_under_a_body_is_noticed_when_it_is_saved(
+    shouter: Role, make_role: MakeRole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = make_role("Gone")
+    steps = nested()
+    steps["steps"][1]["steps"][0] = {"key": "first", "role_id": str(gone.pk)}
+    check = drafts.problems_of
+
+    def check_and_delete(*args: Any, **options: Any) -> Any:
+        problems = check(*args, **options)
+        Role.objects.filter(pk=gone.pk).delete()
+        return problems
+
+    monkeypatch.setattr(drafts, "problems_of", check_and_delete)
+    with pytest.raises(drafts.InvalidDefinition, match="was deleted just now"):
+        drafts.save(steps)
+    assert not Orchestration.objects.exists()
 
 
 def test_an_archived_orchestration_lets_its_roles_go(shouter: Role) -> None:

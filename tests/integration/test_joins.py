@@ -359,7 +359,8 @@ def test_one_member_that_is_not_settled_keeps_its_block_open(
     execution = launched(
         step("first", same), *group(*members, of=same), step("after", same)
     )
-    block = plan_of(execution).blocks[1]
+    plan = plan_of(execution)
+    block = plan.blocks[1]
     finish(execution, "first", "after", *(m for m in members if m != f"m{open_one}"))
     path = f"m{open_one}"
     if status:
@@ -367,11 +368,11 @@ def test_one_member_that_is_not_settled_keeps_its_block_open(
         execution.step_runs.filter(path=path).update(status=status)
 
     # When it is settled, then so is the block
-    assert not situation.all_settled(execution.pk, block)
+    assert not situation.all_settled(execution.pk, plan, block)
     if status is None:
         finish(execution, path)
     execution.step_runs.filter(path=path).update(status="skipped")
-    assert situation.all_settled(execution.pk, block)
+    assert situation.all_settled(execution.pk, plan, block)
 
 
 @pytest.mark.parametrize(
@@ -382,7 +383,8 @@ def test_a_block_is_settled_however_its_members_ended(status: str) -> None:
     finish(execution, "a", "b")
     execution.step_runs.update(status=status)
 
-    assert situation.all_settled(execution.pk, plan_of(execution).blocks[0])
+    plan = plan_of(execution)
+    assert situation.all_settled(execution.pk, plan, plan.blocks[0])
 
 
 # --- a step that the join does itself -------------------------------------------------
@@ -704,7 +706,7 @@ def test_a_worker_that_died_between_the_join_and_its_step_is_made_up_for(
     # Given a join that moved the execution on, and whose worker then did nothing
     execution = joined(step("c", role()), broker=broker)
     here = passage.join(address_of(execution), 0, here=["cpu"])
-    assert here == passage.Here(path="c", pool="cpu")
+    assert here == passage.Here(address=address_of(execution), path="c", pool="cpu")
     broker.delete("control")
 
     # When nothing is heard of it for a while
@@ -747,7 +749,7 @@ def test_of_many_who_reach_a_step_one_gets_it(broker: redis.Redis) -> None:
     came = at_once(*[partial(passage.reach, address, 1, here=["cpu"])] * 6)
 
     assert [one for one in came if one is not None] == [
-        passage.Here(path="c", pool="cpu")
+        passage.Here(address=address, path="c", pool="cpu")
     ]
     assert messages(broker) == []
 

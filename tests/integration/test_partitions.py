@@ -561,10 +561,10 @@ def test_reading_looks_into_the_execution_s_own_partition(under_way: Execution) 
         for _ in range(3):  # whether prepared by then or not
             assert situation.read(key, ["a", "b"])
             assert situation.read_before(key, plan, b, c)
-            assert situation.read_all(key)
+            assert situation.read_all(key, plan)
             assert set(situation.read_each([key], plan, b)) == {key}
-            assert situation.all_settled(key, a.block)
-            assert not situation.all_settled(key, b.block)
+            assert situation.all_settled(key, plan, a.block)
+            assert not situation.all_settled(key, plan, b.block)
             assert under_way.events.count()
 
 
@@ -626,7 +626,7 @@ def test_one_table_is_read_by_the_index_of_the_execution(
         for statistics in ("SELECT 1", "ANALYZE executions_steprun"):
             cursor.execute(statistics)
             cursor.execute(
-                f"PREPARE reading(uuid) AS {situation._READ_ALL}"
+                f"PREPARE reading(uuid) AS {situation._READ_TOP}"
                 % dict.fromkeys(("execution", "lowest", "highest"), "$1")
             )
             cursor.execute("SET enable_seqscan = off")

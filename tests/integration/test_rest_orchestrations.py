@@ -206,6 +206,174 @@ def test_a_steps_limits_are_described(api: APIClient) -> None:
     assert "needs_attention" in described["at_most_once"]["description"]
 
 
+def refining(**config: Any) -> dict[str, Any]:
+    """A loop with a branch step in it that may end it, and a map after it."""
+    case = {
+        "branch": "done",
+        "condition": {"field": "output", "operator": "exists"},
+    }
+    judge = {
+        "key": "judge",
+        "name": "Judge",
+        "step_type": "branch",
+        "config": {"cases": [case], "else": "mend"},
+        "steps": [
+            step("praise", branch="done"),
+            {"key": "leave", "name": "Leave", "step_type": "break", "branch": "done"},
+            step("mend", input_mapping="{{ loop.index }}"),
+        ],
+    }
+    loop = {
+        "key": "refine",
+        "name": "Refine",
+        "step_type": "loop",
+        "config": {"max_iterations": 5, **config},
+        "steps": [step("draft"), judge],
+    }
+    each = {
+        "key": "each",
+        "name": "Each",
+        "step_type": "map",
+        "config": {"items": "{{ context.refine }}", "item_errors": "drop"},
+        "steps": [step("score", input_mapping="{{ item }}")],
+    }
+    return document(loop, each)
+
+
+def test_nested_steps_are_made_read_back_put_back_and_patched(
+    api: APIClient, shouter: Role
+) -> None:
+    made = api.post(ORCHESTRATIONS, refining())
+    assert made.status_code == 201, made.json()
+    address = made.headers["Location"]
+    read = api.get(address)
+    body = read.json()
+    assert body == made.json()
+    judge = body["steps"][0]["steps"][1]
+    assert [each["branch"] for each in judge["steps"]] == ["done", "done", None]
+    assert judge["config"] == refining()["steps"][0]["steps"][1]["config"]
+    assert judge["steps"][1]["role_name"] is None
+
+    again = api.put(address, body, HTTP_IF_MATCH=read.headers["ETag"])
+    assert again.status_code == 200, again.json()
+    assert again.json() | {"updated_at": None} == body | {"updated_at": None}
+
+    body["steps"][0]["steps"][1]["steps"].pop()
+    body["steps"][0]["steps"][1]["config"].pop("else")
+    patched = api.patch(address, {"steps": body["steps"]})
+    assert patched.json()["version"] == 2
+    assert patched.json()["steps"] == body["steps"]
+    assert patched.headers["ETag"] != again.headers["ETag"]
+    assert api.get(address).json() == patched.json()
+    assert not OrchestrationStep.objects.filter(key="mend").exists()
+
+
+def test_a_body_is_not_changed_by_who_read_an_older_one(
+    api: APIClient, shouter: Role
+) -> None:
+    made = api.post(ORCHESTRATIONS, refining())
+    address, stale = made.headers["Location"], made.headers["ETag"]
+    newer = api.put(address, refining(collect="all"), HTTP_IF_MATCH=stale)
+    assert newer.status_code == 200
+    refused = api.put(address, refining(), HTTP_IF_MATCH=stale)
+    assert refused.status_code == 412
+    kept = api.get(address).json()["steps"][0]["config"]
+    assert kept == {"max_iterations": 5, "collect": "all"}
+
+
+def test_problems_inside_bodies_are_named_with_their_places(
+    api: APIClient, shouter: Role
+) -> None:
+    faulty = refining(until={"field": "context.praise", "operator": "exists"})
+    judge = faulty["steps"][0]["steps"][1]
+    judge["config"]["else"] = "mends"
+    judge["steps"][0]["role_name"] = "Shoutr"
+    judge["role_name"] = "Shouter"
+    faulty["steps"][1]["steps"][0]["branch"] = "x"
+    faulty["steps"][1]["config"]["items"] = "{{ context.draft }}"
+    within = "/steps/0/steps/1"
+    for response in (
+        api.post(ORCHESTRATIONS, faulty),
+        api.post(f"{ORCHESTRATIONS}validate/", faulty),
+    ):
+        body = response.json()
+        problems = body["errors"] if "errors" in body else body["problems"]
+        assert {each["pointer"]: each["code"] for each in problems} == {
+            "/steps/0/config/until/field": "inner_reference",
+            f"{within}/config/else": "unknown_branch",
+            f"{within}/role_name": "unexpected_role",
+            f"{within}/steps/0/role_name": "unknown_role",
+            "/steps/1/steps/0/branch": "unexpected_branch",
+            "/steps/1/config/items": "inner_reference",
+        }
+        details = {each["pointer"]: each["detail"] for each in problems}
+        assert "'mend'" in details[f"{within}/config/else"]
+        assert "context.refine" in details["/steps/1/config/items"]
+    assert not Orchestration.objects.exists()
+
+
+def test_twenty_levels_of_steps_are_kept(api: APIClient, shouter: Role) -> None:
+    deep: Any = 1
+    for _ in range(45):
+        deep = [deep]
+    inner = step("deepest", config={"x": deep})
+    for level in range(19):
+        config = {"max_iterations": 1}
+        key = f"l_{level}"
+        loop = {"key": key, "step_type": "loop", "config": config, "steps": [inner]}
+        inner = {"name": key, **loop}
+    made = api.post(ORCHESTRATIONS, document(inner))
+    assert made.status_code == 201, made.json()
+    again = api.put(made.headers["Location"], made.json())
+    assert again.status_code == 200, again.json()
+    assert again.json()["version"] == 1
+    assert OrchestrationStep.objects.get(key="deepest").config == {"x": deep}
+    one_more = {**made.json(), "steps": [{**inner, "key": "top", "steps": [inner]}]}
+    refused = api.put(made.headers["Location"], one_more)
+    assert errors_of(refused) == {"/steps/0" * 20 + "/steps": "too_deep"}
+
+
+def test_a_role_used_deep_inside_a_body_is_not_removed(
+    api: APIClient, shouter: Role, make_role: MakeRole
+) -> None:
+    deep = make_role("Deep")
+    whole = refining()
+    whole["steps"][0]["steps"][1]["steps"][0]["role_name"] = "Deep"
+    made = api.post(ORCHESTRATIONS, whole)
+    url = f"{ROLES}{deep.pk}/"
+    refused = api.delete(url)
+    assert refused.status_code == 409
+    assert [each["name"] for each in refused.json()["users"]] == ["Shouting"]
+    api.delete(made.headers["Location"])
+    assert api.delete(url).status_code == 204
+
+
+def test_step_types_are_described(api: APIClient) -> None:
+    schema = api.get("/api/v1/schema/").json()
+    described = schema["components"]["schemas"]["Step"]["properties"]
+    for kind in ("sequential", "parallel", "loop", "map", "branch", "break", "stop"):
+        assert f"`{kind}`" in described["step_type"]["description"]
+    assert described["branch"]["type"] == ["string", "null"]
+    for name in ("max_iterations", "items", "cases", "weights", "join", "status"):
+        assert name in described["config"]["description"]
+    assert described["steps"]["items"] == {"$ref": "#/components/schemas/Step"}
+    request = schema["paths"][ORCHESTRATIONS]["post"]["requestBody"]
+    examples = request["content"]["application/json"]["examples"]
+    assert "ALoopWithABranchInIt" in examples
+
+
+def test_the_described_example_of_a_loop_is_accepted(
+    api: APIClient, make_role: MakeRole
+) -> None:
+    for name in ("Writer", "Critic", "Reader"):
+        make_role(name)
+    schema = api.get("/api/v1/schema/").json()
+    request = schema["paths"][ORCHESTRATIONS]["post"]["requestBody"]
+    examples = request["content"]["application/json"]["examples"]
+    made = api.post(ORCHESTRATIONS, examples["ALoopWithABranchInIt"]["value"])
+    assert made.status_code == 201, made.json()
+
+
 def test_steps_of_equal_order_stay_as_they_were_sent(
     api: APIClient, shouter: Role
 ) -> None:
@@ -303,6 +471,7 @@ def test_lists_omit_steps_and_are_filtered(api: APIClient, shouter: Role) -> Non
     ("fields", "place"),
     [
         ({"parallel_group": "g" * 70}, "/steps/0/parallel_group"),
+        ({"branch": "b" * 65}, "/steps/0/branch"),
         ({"max_retries": 2**31}, "/steps/0/max_retries"),
         ({"timeout_ms": 2**63}, "/steps/0/timeout_ms"),
         ({"total_timeout_ms": 2**63}, "/steps/0/total_timeout_ms"),

@@ -72,6 +72,7 @@ class Reconciler:
             if not self._elected and not self._elect():
                 return
             recovery.wake_due()
+            recovery.hear_ended_frames()
             recovery.free_lost_steps()
             if monotonic() >= self._next_sweep:
                 self._next_sweep = monotonic() + _SWEEP_S

@@ -24,7 +24,8 @@ from core_orchestration.language import (
 from core_orchestration.language.comparing import OPERATORS
 from core_orchestration.language.syntax import parsed, plain_path, static_path
 from core_orchestration.language.values import same
-from core_orchestration.validation import storable_problems, validate
+from core_orchestration.validation import SUPPORTED, storable_problems, validate
+from core_orchestration.validation.configs.fields import CONFIGS
 from tests.unit.core_orchestration.definitions import ROLES, orchestration, step
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
@@ -221,6 +222,7 @@ steps = st.recursive(
             "total_timeout_ms": st.none() | st.integers(1, 2**40),
             "queue_timeout_ms": st.none() | st.integers(1, 2**40),
             "at_most_once": st.booleans(),
+            "branch": st.none() | keys,
             "config": st.dictionaries(keys, values, max_size=2),
             "on_error": st.sampled_from(["fail", "continue"]),
         },
@@ -273,6 +275,39 @@ def test_validation_never_raises_and_points_into_the_document(
             _follow(document, problem.pointer)
             assert problem.code == problem.code.lower()
             assert problem.detail[-1] in ".?"
+
+
+CONFIG_NAMES = st.sampled_from(
+    sorted({name for fields in CONFIGS.values() for name in fields} | {"x"})
+)
+faulty_steps = st.recursive(
+    st.fixed_dictionaries(
+        {"step_type": st.sampled_from(SUPPORTED)},
+        optional={
+            "key": keys,
+            "order": st.integers(-1, 1),
+            "branch": st.none() | st.sampled_from("ab") | values,
+            "parallel_group": st.none() | st.sampled_from("gh"),
+            "condition": st.none() | values,
+            "input_mapping": st.just("{{ context.a.b }} {{ item }} {{ loop.x }}"),
+            "config": st.dictionaries(CONFIG_NAMES, values, max_size=4) | values,
+        },
+    ),
+    lambda inner: st.builds(
+        lambda outer, body: {**outer, "steps": body}, inner, st.lists(inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.lists(faulty_steps, max_size=4))
+@settings(max_examples=300)
+def test_faulty_bodies_never_raise_and_are_pointed_into(sent: list[Any]) -> None:
+    document = orchestration(*sent)
+    for problem in validate(document, ROLES):
+        _follow(document, problem.pointer)
+        assert problem.code == problem.code.lower()
+        assert problem.detail[-1] in ".?"
 
 
 def _follow(document: Any, pointer: str) -> None:

@@ -128,6 +128,8 @@ def test_required_fields_of_the_orchestration(field: str) -> None:
         ({"key": "errors"}, ("/key", "reserved_key")),
         ({"key": "output"}, ("/key", "reserved_key")),
         ({"key": "loop"}, ("/key", "reserved_key")),
+        ({"key": "item"}, ("/key", "reserved_key")),
+        ({"key": "index"}, ("/key", "reserved_key")),
         ({"name": ""}, ("/name", "blank")),
         ({"name": "x" * 201}, ("/name", "too_long")),
         ({"description": 1}, ("/description", "wrong_type")),
@@ -184,6 +186,8 @@ def test_required_fields_of_the_orchestration(field: str) -> None:
         ({"at_most_once": None}, ("/at_most_once", "wrong_type")),
         ({"on_error": "ignore"}, ("/on_error", "unknown_choice")),
         ({"on_error": ["fail"]}, ("/on_error", "unknown_choice")),
+        ({"branch": 1}, ("/branch", "wrong_type")),
+        ({"branch": "a"}, ("/branch", "unexpected_branch")),
         ({"config": None}, ("/config", "wrong_type")),
         ({"config": []}, ("/config", "wrong_type")),
         ({"steps": {}}, ("/steps", "wrong_type")),
@@ -217,6 +221,7 @@ def test_null_means_none_where_none_is_the_default() -> None:
         "output_mapping",
         "total_timeout_ms",
         "queue_timeout_ms",
+        "branch",
     )
     fields = dict.fromkeys(nullable)
     assert found(orchestration(step("a", name=None, **fields), output=None)) == []
@@ -324,5 +329,5 @@ def test_all_problems_come_at_once() -> None:
         ("/steps/1/config", "loop_without_limit"),
         ("/steps/1/input_mapping", "unknown_reference"),
         ("/steps/1/key", "duplicate_key"),
-        ("/steps/1/step_type", "unsupported_step_type"),
+        ("/steps/1/role_name", "unexpected_role"),
     }

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from tests.unit.core_orchestration.definitions import (
+    codes,
     details,
     found,
+    loop,
     orchestration,
     step,
 )
@@ -26,20 +28,6 @@ CLOSED = {
     },
     "additionalProperties": False,
 }
-
-
-def loop(*body: Any, **fields: Any) -> dict[str, Any]:
-    return {
-        "key": "again",
-        "step_type": "loop",
-        "config": {"max_iterations": 3},
-        "steps": list(body),
-        **fields,
-    }
-
-
-def codes(*steps: Any, **fields: Any) -> list[tuple[str, str]]:
-    return found(orchestration(*steps, **fields))
 
 
 def test_duplicate_keys_are_refused_at_any_depth() -> None:
@@ -106,40 +94,22 @@ def test_a_conditional_step_needs_a_condition() -> None:
     ]
 
 
-@pytest.mark.parametrize("limit", [None, 0, -1, True, "3", 1.5])
-def test_a_loop_needs_a_limit(limit: object) -> None:
-    problems = codes(loop(step("a"), config={"max_iterations": limit}))
-    assert ("/steps/0/config", "loop_without_limit") in problems
-
-
-@pytest.mark.parametrize("body", [[], None])
-def test_a_loop_needs_a_body(body: object) -> None:
-    assert ("/steps/0", "empty_body") in codes(loop(steps=body))
-
-
-def test_loops_are_checked_but_not_run_by_this_release() -> None:
+def test_types_that_the_caller_cannot_run_are_refused_and_checked_all_the_same() -> (
+    None
+):
     document = orchestration(loop(step("a", role_name="nobody")))
-    assert found(document) == [
+    assert found(document, step_types=("sequential",)) == [
         ("/steps/0/step_type", "unsupported_step_type"),
         ("/steps/0/steps/0/role_name", "unknown_role"),
     ]
-    types = ("sequential", "loop")
-    assert found(document, step_types=types) == [
-        ("/steps/0/steps/0/role_name", "unknown_role")
-    ]
-
-
-def test_only_types_with_a_body_hold_steps() -> None:
-    problems = codes(step("a", steps=[step("b")]))
-    assert problems == [("/steps/0/steps", "unexpected_body")]
-    assert codes(step("a", steps=[])) == []
+    assert found(document) == [("/steps/0/steps/0/role_name", "unknown_role")]
 
 
 def test_steps_nested_too_deeply_are_refused() -> None:
     inner = step("deepest")
     for depth in range(25):
         inner = loop(inner, key=f"l_{depth}")
-    problems = found(orchestration(inner), step_types=("sequential", "loop"))
+    problems = codes(inner)
     assert problems == [("/steps/0" + "/steps/0" * 19 + "/steps", "too_deep")]
 
 
@@ -276,19 +246,6 @@ def test_the_template_of_a_conditions_value_is_checked_too() -> None:
     }
     assert codes(step("a"), step("b", condition=condition), step("c")) == [
         ("/steps/1/condition/any/0/value", "forward_reference")
-    ]
-
-
-def test_the_body_of_a_loop_sees_its_item_and_what_came_before() -> None:
-    body = [
-        step("x", input_mapping="{{ item }} {{ loop.index }} {{ context.a }}"),
-        step("y", input_mapping="{{ context.x }} {{ context.again }}"),
-    ]
-    after = step("z", input_mapping="{{ context.again }} {{ loop }}")
-    document = orchestration(step("a"), loop(*body), after)
-    assert found(document, step_types=("sequential", "loop")) == [
-        ("/steps/1/steps/1/input_mapping", "forward_reference"),
-        ("/steps/2/input_mapping", "unknown_reference"),
     ]
 
 

@@ -1,0 +1,8 @@
+"""What `config` may say, for the step types that give it a meaning."""
+
+from __future__ import annotations
+
+from .agreement import check_config
+from .fields import sound_settings
+
+__all__ = ["check_config", "sound_settings"]

@@ -1,0 +1,66 @@
+"""
+Steps that the engine does itself: they have no role, and take no worker's slot.
+
+Each type has a function that lets a step begin where it stands, and says what follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from core_orchestration.language import TemplateRenderError
+from executions import lifecycle
+from executions.bodies import HOLDERS, Fault
+from executions.database import one_transaction
+from executions.lifecycle import Claim
+from executions.native import holding, markers, waiting
+from executions.native.ending import OPEN, refuse, skip
+from executions.native.holding import hear
+from executions.native.place import Place, place
+from executions.native.upshot import NOTHING, Ending, Upshot
+from executions.plan import PlannedStep
+from executions.runs import run_of
+from executions.signatures import Address
+
+_BEGIN: Mapping[str, Callable[[Place], Upshot]] = {
+    **dict.fromkeys(HOLDERS, holding.begin),
+    "break": markers.end_loop,
+    "stop": markers.stop,
+    "wait": waiting.begin,
+}
+
+
+_WAKE: Mapping[str, Callable[[Place, Claim], Upshot]] = {"wait": waiting.wake}
+
+
+def begin(address: Address, planned: PlannedStep) -> Upshot:
+    """Let a step begin, skip it, or fail it if its templates do not resolve."""
+    at = place(address, planned)
+    if at is None:
+        return NOTHING
+    row = at.known.rows.get(planned.path)
+    if row is not None and row.is_settled:
+        return Upshot(ending=Ending.SETTLED)
+    try:
+        if at.is_skipped():
+            return skip(run_of(address, planned))
+        return _BEGIN[planned.step.step_type](at)
+    except (Fault, TemplateRenderError) as error:
+        return refuse(at, error)
+
+
+def wake(address: Address, planned: PlannedStep) -> Upshot:
+    """Let a step see that its time has come."""
+    act = _WAKE.get(planned.step.step_type)
+    if act is None:
+        return NOTHING
+    with one_transaction():
+        claim = lifecycle.hold(run_of(address, planned), was=OPEN)
+        at = place(address, planned)
+        if claim is None or at is None or not at.is_due():
+            return NOTHING
+        lifecycle.rouse(at.uuid)
+        return act(at, claim)
+
+
+__all__ = ["Ending", "Upshot", "begin", "hear", "wake"]

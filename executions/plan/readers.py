@@ -1,0 +1,45 @@
+"""What the engine itself renders and decides of a step's `config`, parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from core_orchestration.definition import Step
+from core_orchestration.language import Condition, Template
+
+Reader = Template | Condition
+
+UNTIL = "until"  # of a loop: decided where a turn has ended, and not before
+# Fields of `config` by step type.
+_CONDITIONS: Mapping[str, Sequence[str]] = {"loop": ("while", UNTIL)}
+_TEMPLATES: Mapping[str, Sequence[str]] = {
+    "branch": ("sticky",),
+    "loop": ("count",),
+    "map": ("items",),
+    "stop": ("message", "output"),
+    "wait": ("duration_ms", "until"),
+}
+
+
+def templates_of(step: Step) -> Mapping[str, Template]:
+    """Parse the templates of a step that has no role, by the names of their fields."""
+    names = () if step.has_role else _TEMPLATES.get(step.step_type, ())
+    given = ((name, step.config.get(name)) for name in names)
+    return {name: Template.parse(each) for name, each in given if each is not None}
+
+
+def conditions_of(step: Step) -> Mapping[str, Condition]:
+    """Parse the conditions likewise; that of a case is called `case:<place>`."""
+    return {} if step.has_role else dict(_conditions(step))
+
+
+def _conditions(step: Step) -> Iterator[tuple[str, Condition]]:
+    for name in _CONDITIONS.get(step.step_type, ()):
+        if step.config.get(name) is not None:
+            yield name, Condition.parse(step.config[name])
+    for place, case in enumerate(step.config.get("cases") or ()):
+        yield case_name(place), Condition.parse(case["condition"])
+
+
+def case_name(place: int) -> str:
+    return f"case:{place}"
