@@ -19,7 +19,9 @@ def inner(key: str, role: str, **fields: Any) -> Written:
     return {"key": key, "role_name": role, **fields}
 
 
-def loop(key: str, config: Mapping[str, Any], *steps: Written, **fields: Any) -> Written:
+def loop(
+    key: str, config: Mapping[str, Any], *steps: Written, **fields: Any
+) -> Written:
     return _holder("loop", key, {"max_iterations": 10, **config}, steps, fields)
 
 
@@ -29,7 +31,9 @@ def each(key: str, items: Any, *steps: Written, **fields: Any) -> Written:
     return _holder("map", key, config, steps, fields)
 
 
-def route(key: str, config: Mapping[str, Any], *steps: Written, **fields: Any) -> Written:
+def route(
+    key: str, config: Mapping[str, Any], *steps: Written, **fields: Any
+) -> Written:
     return _holder("branch", key, config, steps, fields)
 
 
@@ -95,7 +99,7 @@ def seen_at(system: System, execution_id: str, path: str, status: str) -> Any:
 
 
 def steer(system: System, execution_id: str, verb: str) -> Any:
-    return system.post(f"executions/{execution_id}/{verb}/", {}, status=202)
+    return system.post(f"executions/{execution_id}/{verb}/", {}, status=200)
 
 
 def has_status(system: System, execution_id: str, status: str) -> Any:
