@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import LiteralString
 from uuid import UUID
 
-from executions import lifecycle, pinned, resumption, situation
+from executions import lifecycle, pinned, resumption, revivals, situation
 from executions.announce import announce
 from executions.database import fetch
 from executions.lifecycle import Request
@@ -24,7 +24,6 @@ from executions.states import (
     ACTIVE_EXECUTION,
     TERMINAL_EXECUTION,
     ExecutionStatus,
-    StepStatus,
 )
 
 # What running attempts get to end by themselves; their workers hear of it at a
@@ -125,14 +124,14 @@ def retry(execution_id: UUID, *, by: str | None, reason: str | None = None) -> b
             code="completed",
         )
     plan = pinned.plan(str(now.version_id))
-    again = _to_do_again(plan, known)
-    block = _first_block(plan, again, known)
+    revival = revivals.decide(plan, revivals.ended_runs(execution_id))
+    block = _first_block(plan, revival.paths, known)
     epoch = lifecycle.revive(
         execution_id,
         Request(by=by, reason=reason),
         epoch=known.epoch,
         block=block,
-        paths=again,
+        again=revival.again,
         timeout_ms=plan.definition.timeout_ms,
     )
     if epoch is None:
@@ -140,19 +139,6 @@ def retry(execution_id: UUID, *, by: str | None, reason: str | None = None) -> b
     resumption.go_on(execution_id, which="all")
     announce(execution_id)
     return True
-
-
-def _to_do_again(plan: Plan, known: Situation) -> set[str]:
-    """List what was cut off, and the failures that ended the execution."""
-    return {
-        path
-        for path, row in known.rows.items()
-        if row.status in (StepStatus.CANCELLED, StepStatus.NEEDS_ATTENTION)
-        or (
-            row.status in (StepStatus.FAILED, StepStatus.TIMED_OUT)
-            and plan.by_path[path].step.on_error == "fail"
-        )
-    }
 
 
 def _first_block(plan: Plan, again: set[str], known: Situation) -> int:

@@ -8,7 +8,7 @@ block with a step that is not settled.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -20,6 +20,7 @@ from django.db.models.functions import Now
 from core_orchestration.definition import Block
 from executions import dispatch, fleet, pinned, waiting
 from executions.models import Execution, StepRun, Worker
+from executions.paths import frame_of
 from executions.plan import Plan, PlannedStep
 from executions.signatures import CONTROL_QUEUE
 from executions.states import (
@@ -32,6 +33,8 @@ from executions.waiting import ExecutionFacts, Fleet, Kind, StepFacts, WaitingOn
 
 # Of the steps whose turn it is, those of so many roles are looked at.
 MOST_ROLES = 20
+MOST_FRAMES = 20
+_NEVER = 1 << 30
 _TO_BE_SENT = (StepStatus.PENDING, StepStatus.RETRYING)
 _LARGE = ("input", "output", "exports", "usage")
 
@@ -77,7 +80,9 @@ def _idle() -> QuerySet[Execution]:
 
 def _runs_of(executions: Iterable[Execution]) -> Mapping[UUID, list[StepRun]]:
     runs: defaultdict[UUID, list[StepRun]] = defaultdict(list)
-    rows = StepRun.objects.filter(execution__in=[each.pk for each in executions])
+    rows = StepRun.objects.filter(
+        execution__in=[each.pk for each in executions], cursor=None
+    )
     for run in rows.order_by("ordinal", "path").defer(*_LARGE):
         runs[run.execution_id].append(run)
     return runs
@@ -106,7 +111,11 @@ def _judged(
         wake_at=execution.wake_at,
     )
     steps = _Steps(execution=execution, plan=plan, runs=runs)
-    begun = {run.pk: steps.begun(run) for run in runs if not _is_settled(run.status)}
+    begun = {
+        run.pk: steps.begun(run)
+        for run in runs
+        if not _is_settled(run.status) and not steps.holds_frames(run)
+    }
     answers = {key: waiting.of_step(step, facts, now) for key, step in begun.items()}
     return Standing(
         execution=waiting.of_execution(
@@ -134,9 +143,9 @@ class _Steps:
         status = StepStatus(run.status)
         since = run.started_at
         queues: tuple[str, ...] = ()
-        planned = self.plan.by_path.get(run.path)
+        planned = self._planned(run.path)
         if planned and status in _TO_BE_SENT:
-            since = self._began(planned.block)
+            since = self._began(planned.plan, planned.block)
             queues = self._pool(planned)
         return StepFacts(
             key=run.key,
@@ -150,36 +159,76 @@ class _Steps:
             error=(run.error or {}).get("message"),
         )
 
+    def holds_frames(self, run: StepRun) -> bool:
+        """Tell whether a step waits for its frames, which say themselves for what."""
+        planned = self._planned(run.path)
+        waits = run.status == StepStatus.WAITING
+        return waits and planned is not None and bool(planned.compiled.bodies)
+
     def whose_turn_it_is(self) -> Iterator[StepFacts]:
-        """Picture the steps without a row that come next: one of each role."""
+        """Picture the steps without a row that come next, at the top and in frames."""
         rows = {run.path for run in self.runs}
         settled = {run.path for run in self.runs if _is_settled(run.status)}
-        block = self.plan.first_open(settled, start=self.execution.cursor)
-        began = self._began(block)
+        yield from self._turn_of(self.plan, self.execution.cursor, rows, settled)
+        for frame, cursor in self._open_frames():
+            plan = pinned.plan_in(str(self.execution.version_id), frame)
+            yield from self._turn_of(plan, cursor, rows, settled)
+
+    def _turn_of(
+        self, plan: Plan, cursor: int, rows: Set[str], settled: Set[str]
+    ) -> Iterator[StepFacts]:
+        """Picture those of one frame, one of each role."""
+        block = plan.first_open(settled, start=cursor)
+        began = self._began(plan, block)
         if block is None:
             yield StepFacts(key=None, since=began, queues=(CONTROL_QUEUE,))
             return
-        absent = [each for each in self.plan.of_block(block) if each.path not in rows]
+        absent = [each for each in plan.of_block(block) if each.path not in rows]
         by_role = {each.role: each for each in reversed(absent)}
         for planned in by_role.values():
-            queues = (*self._way_to(block), *self._pool(planned))
+            queues = (*self._way_to(plan, block, cursor), *self._pool(planned))
             yield StepFacts(key=planned.step.key, since=began, queues=queues)
 
-    def _began(self, block: Block | None) -> datetime:
+    def _open_frames(self) -> Iterator[tuple[str, int]]:
+        """Read the first of the frames that are open, if there can be any."""
+        if not any(self.holds_frames(run) for run in self.runs):
+            return
+        frames = StepRun.objects.filter(
+            execution=self.execution, status=StepStatus.WAITING, cursor__isnull=False
+        )
+        for frame in frames.order_by("ordinal", "path").only("path", "cursor")[
+            :MOST_FRAMES
+        ]:
+            yield frame.path, frame.cursor or 0
+
+    def _planned(self, path: str) -> PlannedStep | None:
+        version = str(self.execution.version_id)
+        try:
+            return pinned.plan_in(version, frame_of(path)).by_path.get(path)
+        except LookupError:
+            return None
+
+    def _began(self, plan: Plan, block: Block | None) -> datetime:
         """Tell since when it is a block's turn; re-sending does not start it anew."""
-        first = block.start if block else len(self.plan.steps)
-        ends = [run.finished_at for run in self.runs if run.ordinal < first]
+        first = plan.of_block(block)[0].ordinal if block else _NEVER
+        ends = [
+            run.finished_at
+            for run in self.runs
+            if run.ordinal < first and frame_of(run.path) == plan.frame
+        ]
         sent = None if self.execution.resends else self.execution.dispatched_at
         return max(filter(None, [self.execution.created_at, sent, *ends]))
 
-    def _way_to(self, block: Block) -> tuple[str, ...]:
+    def _way_to(self, plan: Plan, block: Block, cursor: int) -> tuple[str, ...]:
         """Name the queue before the steps' own, where a group begins or has ended."""
-        if self.execution.cursor >= block.index:
+        if cursor >= block.index:
             return ()
-        before = self.plan.blocks[block.index - 1]
+        before = plan.blocks[block.index - 1]
         return (CONTROL_QUEUE,) if block.is_group or before.is_group else ()
 
     def _pool(self, planned: PlannedStep) -> tuple[str, ...]:
+        if not planned.step.has_role:
+            return (CONTROL_QUEUE,)
         if planned.role not in self.pools and len(self.pools) < MOST_ROLES:
             self.pools[planned.role] = self._pool_of(planned)
         return self.pools.get(planned.role, ())

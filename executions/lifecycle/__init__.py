@@ -61,12 +61,11 @@ from executions.lifecycle.requests import (
     let_go,
     pause,
     request_cancel,
-    reset_step,
     rest,
     resume,
-    revive,
     stir,
 )
+from executions.lifecycle.revivals import Again, reset_step, revive
 from executions.lifecycle.settlements import (
     Finished,
     settle_and_claim_many,
@@ -86,6 +85,7 @@ from executions.lifecycle.waits import (
 )
 
 __all__ = [
+    "Again",
     "Claim",
     "Finished",
     "NewRun",

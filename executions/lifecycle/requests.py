@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, LiteralString
@@ -123,68 +122,6 @@ def resume(execution_id: UUID, request: Request) -> bool:
     return _ask(_RESUME, execution_id, request, "resumed", more)
 
 
-_REVIVE: LiteralString = """
-WITH done AS (
-  UPDATE executions_execution x SET
-    status = CASE WHEN x.started_at IS NULL THEN 'pending' ELSE 'running' END,
-    epoch = x.epoch + 1, cursor = %(block)s, error = NULL, output = NULL,
-    finished_at = NULL, paused_at = NULL, cancel_request = NULL, resends = 0,
-    dispatched_at = clock_timestamp(),
-    deadline_at = clock_timestamp() + %(timeout_ms)s::bigint * interval '1 ms',
-    wake_at = clock_timestamp() + %(timeout_ms)s::bigint * interval '1 ms'
-  WHERE x.id = %(execution)s AND x.epoch = %(epoch)s
-    AND x.status IN ('failed', 'timed_out', 'cancelled')
-  RETURNING x.id, x.epoch),
-told AS (
-  INSERT INTO executions_event (execution_id, type, data)
-  SELECT id, 'execution.retried', jsonb_build_object('by', %(by)s::text,
-    'reason', %(reason)s::text) FROM done)
-SELECT epoch FROM done
-"""
-# A step that is reset waits for a worker from now on.
-_RESET: LiteralString = f"""
-WITH reset AS (
-  UPDATE executions_steprun s SET
-    status = 'pending', spent = s.attempt, crashes = 0, fence = s.fence + 1,
-    output = NULL, exports = NULL, error = NULL, worker = NULL,
-    deadline_at = NULL, attempt_deadline = NULL, retry_at = clock_timestamp(),
-    finished_at = NULL
-  WHERE s.execution_id = %(execution)s AND s.path = ANY(%(paths)s) AND {BOUNDED}
-    AND s.status IN ('failed', 'timed_out', 'cancelled', 'needs_attention')
-  RETURNING s.path),
-told AS (
-  INSERT INTO executions_event (execution_id, type, path, data)
-  SELECT %(execution)s, 'step.reset', path, jsonb_build_object('by', %(by)s::text,
-    'reason', %(reason)s::text) FROM reset)
-SELECT path FROM reset
-"""
-
-
-def revive(
-    execution_id: UUID,
-    request: Request,
-    *,
-    epoch: int,
-    block: int,
-    paths: Collection[str],
-    timeout_ms: int | None,
-) -> int | None:
-    """
-    Bring back an execution that ended badly, to go on with a block.
-
-    The steps at `paths` get a new budget of tries; the execution's time starts anew.
-    Returns the new epoch; None when it is not at `epoch` or has not ended so.
-    """
-    params = {"execution": execution_id, **request.params()}
-    more = {"epoch": epoch, "block": block, "timeout_ms": timeout_ms}
-    with one_transaction():
-        lock_execution(execution_id)
-        for (new_epoch,) in fetch(_REVIVE, params | more):
-            fetch(_RESET, params | bounds(execution_id) | {"paths": list(paths)})
-            return int(new_epoch)
-    return None
-
-
 _STIR: LiteralString = """
 WITH told AS (
   INSERT INTO executions_event (execution_id, type, path, data)
@@ -194,14 +131,6 @@ WITH told AS (
 UPDATE executions_execution x SET status = 'running'
 WHERE x.id = %(execution)s AND x.status = 'waiting' RETURNING x.id
 """
-
-
-def reset_step(execution_id: UUID, path: str, request: Request) -> bool:
-    """Have a step that needs attention run again, with a new budget of tries."""
-    params = {"execution": execution_id, "paths": [path], **request.params()}
-    with one_transaction():
-        lock_execution(execution_id)
-        return bool(fetch(_RESET, params | bounds(execution_id)))
 
 
 def stir(execution_id: UUID, request: Request, *, path: str, action: str) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from executions import lifecycle, output
 from executions.database import one_transaction
-from executions.lifecycle import Claim
-from executions.native.ending import settle
+from executions.lifecycle import Claim, Outcome
+from executions.native.ending import OPEN, settle
 from executions.native.place import Place
 from executions.native.upshot import NOTHING, Ending, Upshot
 from executions.plan import Plan
 from executions.runs import run_of
+from executions.states import StepStatus
 
 
 def stop(at: Place) -> Upshot:
@@ -22,10 +23,10 @@ def stop(at: Place) -> Upshot:
         claim = lifecycle.begin_waiting(run_of(at.address, at.planned))
         if claim is None:
             return NOTHING
-        settle(at, claim, {"message": message} if message is not None else None)
         if failed:
             _fail(at, claim, message)
         else:
+            settle(at, claim, {"message": message} if message is not None else None)
             lifecycle.complete(at.uuid, epoch=at.address.epoch, output=result)
     return Upshot(ending=Ending.OVER)
 
@@ -39,12 +40,14 @@ def _result(at: Place) -> object:
 
 def _fail(at: Place, claim: Claim, message: object) -> None:
     error = {
-        "step_key": at.planned.step.key,
         "type": "stopped",
         "message": str(message or f"The step {at.planned.step.key!r} ended it."),
         "attempt": claim.attempt,
     }
-    lifecycle.fail(at.uuid, epoch=at.address.epoch, error=error)
+    outcome = Outcome(status=StepStatus.FAILED, error=error)
+    lifecycle.settle(claim, outcome, was=OPEN)
+    reason = {"step_key": at.planned.step.key, **error}
+    lifecycle.fail(at.uuid, epoch=at.address.epoch, error=reason)
 
 
 def end_loop(at: Place) -> Upshot:

@@ -599,7 +599,7 @@ def test_a_retry_that_nobody_followed_up_is_made_up_for(broker: redis.Redis) -> 
         lifecycle.Request(by=None),
         epoch=1,
         block=1,
-        paths={"b"},
+        again=lifecycle.Again(steps={"b"}),
         timeout_ms=None,
     )
     age(execution, 60)
