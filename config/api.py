@@ -15,6 +15,8 @@ from rest_framework.views import APIView
 from config.docs import DocsView, SchemaView
 from core_orchestration.views import OrchestrationViewSet
 from executions.live.view import events
+from executions.rest.approvals import ApprovalViewSet
+from executions.rest.signals import EventViewSet
 from executions.rest.views import ExecuteView, ExecutionViewSet
 from executions.rest.workers import WorkerViewSet
 from roles.views import RoleViewSet
@@ -24,6 +26,7 @@ router.register("roles", RoleViewSet)
 router.register("orchestrations", OrchestrationViewSet)
 router.register("executions", ExecutionViewSet)
 router.register("workers", WorkerViewSet)
+router.register("approvals", ApprovalViewSet)
 
 
 class Nowhere(APIView):
@@ -48,6 +51,7 @@ v1: list[URLPattern | URLResolver] = [
         ExecuteView.as_view({"post": "execute"}),
         name="orchestration-execute",
     ),
+    path("events/", EventViewSet.as_view({"post": "post_event"}), name="events"),
     path("executions/<uuid:pk>/events/", events, name="execution-events"),
     path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", DocsView.as_view(), name="docs"),

@@ -14,6 +14,7 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import TemplateHTMLRenderer
 from rest_framework.request import Request
 
+from executions.approvals import STATUSES
 from executions.states import ExecutionStatus, StepStatus
 from roles.rest.problems import CONTENT_TYPE
 
@@ -37,6 +38,7 @@ class SchemaView(SpectacularAPIView):
         ],
         "ENUM_NAME_OVERRIDES": {
             "ExecutionStatusEnum": [each.value for each in ExecutionStatus],
+            "ApprovalStatusEnum": list(STATUSES),
             "StepStatusEnum": [each.value for each in StepStatus],
         },
     }

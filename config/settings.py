@@ -154,6 +154,17 @@ CORE_DATA_DIR = Path(env.str("CORE_DATA_DIR", str(BASE_DIR / "core_orchestration
 CORE_PUBLIC_URL = env.str("CORE_PUBLIC_URL", "http://localhost:8000")
 CORE_MAX_STEPS = env.int("CORE_MAX_STEPS", 10_000)
 CORE_MAX_OUTPUT_BYTES = env.int("CORE_MAX_OUTPUT_BYTES", 5 * 1024 * 1024)
+# What one execution may come to; an orchestration's `limits` may lower each.
+_AT_LEAST_1 = validate.Range(min=1)
+CORE_MAX_EXECUTION_STEPS = env.int(
+    "CORE_MAX_EXECUTION_STEPS", 100_000, validate=_AT_LEAST_1
+)
+CORE_MAX_FAN_OUT = env.int("CORE_MAX_FAN_OUT", 10_000, validate=_AT_LEAST_1)
+CORE_MAX_DEPTH = env.int("CORE_MAX_DEPTH", 20, validate=_AT_LEAST_1)
+CORE_MAX_ITERATIONS = env.int("CORE_MAX_ITERATIONS", 100_000, validate=_AT_LEAST_1)
+CORE_MAX_CONTEXT_BYTES = env.int(
+    "CORE_MAX_CONTEXT_BYTES", 50 * 1024 * 1024, validate=_AT_LEAST_1
+)
 CORE_MAX_CRASHES = env.int("CORE_MAX_CRASHES", 3)
 # A worker's steps are its own for this long after its last heartbeat.
 CORE_LEASE = timedelta(seconds=env.float("CORE_LEASE_S", 15))

@@ -1,4 +1,4 @@
-"""Where each address leads: the API, the admin, and the probes."""
+"""Where each address leads: the API, the admin, approvals by link, and the probes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from config import probes
+from executions.links import PAGE
+from executions.rest.linked import page
 
 admin.site.site_title = admin.site.site_header = "C.O.R.E. Orchestration"
 admin.site.index_title = "Roles, orchestrations and executions"
@@ -15,6 +17,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs")),
     path("api/", include("config.api")),
     path("admin/", admin.site.urls),
+    path("approve/<str:token>/", page, name=PAGE),
     path("healthz", probes.healthz),
     path("readyz", probes.readyz),
 ]

@@ -8,22 +8,17 @@ walks database rows.
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Literal
 
+from core_orchestration.keys import step_keys
+
 OnError = Literal["fail", "continue"]
 
-KEY_LENGTH = 64
-KEY_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
-RESERVED_KEYS = frozenset(
-    {"context", "errors", "index", "input", "item", "loop", "output"}
-)
 # Types whose nested steps form branches, and those whose nested steps are one body.
 BRANCHING_TYPES = frozenset({"branch", "parallel"})
 REPEATING_TYPES = frozenset({"loop", "map"})
@@ -61,6 +56,10 @@ class Step:
     on_error: OnError = "fail"
     # Which branch of its parent's body the step belongs to; None: its own.
     branch: str | None = None
+    # The key of the step that this one may not begin after.
+    milestone: str | None = None
+    # The role and the input of what undoes the step.
+    compensate: Mapping[str, Any] | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
 
@@ -102,12 +101,19 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """A whole orchestration, its steps in the order in which they run."""
+    """
+    A whole orchestration, its steps in the order in which they run.
+
+    Those of `on_failure` run when it fails or times out; `limits` has what it allows
+    an execution, where that is less than what the installation does.
+    """
 
     steps: tuple[Step, ...]
     input_schema: Mapping[str, Any] | None = None
     timeout_ms: int | None = None
     output: Any = None
+    on_failure: tuple[Step, ...] = ()
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
@@ -134,7 +140,6 @@ def _group_or_own_place(numbered: tuple[int, Step]) -> tuple[str | None, int]:
 
 STEP_FIELDS = tuple(each.name for each in fields(Step))
 _STEP_FIELDS = frozenset(STEP_FIELDS)
-_END = object()
 _PLAIN_FIELDS = tuple(name for name in STEP_FIELDS if name != "steps")
 
 
@@ -146,12 +151,15 @@ def parse(document: Mapping[str, Any]) -> Definition:
     keys default to names and names to keys. Fields that are not part of what is to
     be done (the orchestration's own name, tags, ...) are passed over.
     """
-    sent = document.get("steps") or ()
+    sent, after = document.get("steps") or (), document.get("on_failure") or ()
+    keys = iter(step_keys([*sent, *after]))
     return Definition(
-        steps=_parse_steps(sent, iter(step_keys(sent))),
+        steps=_parse_steps(sent, keys),
         input_schema=document.get("input_schema"),
         timeout_ms=document.get("timeout_ms"),
         output=document.get("output"),
+        on_failure=_parse_steps(after, keys),
+        limits=document.get("limits") or {},
     )
 
 
@@ -181,6 +189,8 @@ def to_json(definition: Definition) -> dict[str, Any]:
         "input_schema": definition.input_schema,
         "timeout_ms": definition.timeout_ms,
         "output": definition.output,
+        "on_failure": [_step_json(step) for step in definition.on_failure],
+        "limits": definition.limits,
     }
 
 
@@ -188,61 +198,3 @@ def _step_json(step: Step) -> dict[str, Any]:
     written = {name: getattr(step, name) for name in _PLAIN_FIELDS}
     written["steps"] = [_step_json(inner) for inner in step.steps]
     return written
-
-
-def step_keys(steps: Any) -> list[str]:
-    """
-    Give every step's key, nested ones included, in the order as sent.
-
-    A step without a key gets its name's slug, numbered until it is unique. Anything
-    that is not a step is passed over, so this can be asked about faulty documents.
-    """
-    nested = list(walk(steps))
-    taken = {step["key"] for step in nested if isinstance(step.get("key"), str)}
-    slugs = _FreeSlugs(taken | RESERVED_KEYS)
-    return [
-        step["key"] if isinstance(step.get("key"), str) else slugs.take(step)
-        for step in nested
-    ]
-
-
-def walk(steps: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the steps of any depth in the order as sent, a body after its step."""
-    waiting = [iter(_listed(steps))]
-    while waiting:
-        step = next(waiting[-1], _END)
-        if step is _END:
-            waiting.pop()
-        elif isinstance(step, Mapping):
-            yield step
-            waiting.append(iter(_listed(step.get("steps"))))
-
-
-def _listed(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list | tuple) else ()
-
-
-class _FreeSlugs:
-    """Hands out each name's slug once, then with the next free number."""
-
-    def __init__(self, taken: Iterable[str]) -> None:
-        self._taken = set(taken)
-        self._numbers: dict[str, int] = {}
-
-    def take(self, step: Mapping[str, Any]) -> str:
-        base = key = slug(step.get("name"))
-        while key in self._taken:
-            number = self._numbers[base] = self._numbers.get(base, 1) + 1
-            key = f"{base[: KEY_LENGTH - len(str(number)) - 1]}_{number}"
-        self._taken.add(key)
-        return key
-
-
-def slug(name: Any) -> str:
-    """Make a key of a name: `Fetch the news!` becomes `fetch_the_news`."""
-    text = unicodedata.normalize("NFKD", name) if isinstance(name, str) else ""
-    plain = text.encode("ascii", "ignore").decode().lower()
-    key = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
-    if not key or key[0].isdigit():
-        key = f"step_{key}".rstrip("_")
-    return key[:KEY_LENGTH].rstrip("_")

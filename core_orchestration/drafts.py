@@ -18,9 +18,10 @@ from django.db.models import OuterRef, Q, Subquery
 
 from core_orchestration import versions
 from core_orchestration.definition import Step, parse, to_json
+from core_orchestration.directories import orchestration_directory, role_directory
 from core_orchestration.models import Orchestration
-from core_orchestration.rows import normal_steps, replace_steps, steps_of
-from core_orchestration.validation import RoleDirectory, validate
+from core_orchestration.rows import lists_of, normal_steps, replace_steps
+from core_orchestration.validation import validate
 from roles.models import Role
 from roles.problems import InvalidDocument, Problem
 
@@ -34,6 +35,7 @@ DEFAULTS: Mapping[str, Any] = {
     "input_schema": None,
     "timeout_ms": None,
     "output": None,
+    "limits": {},
 }
 FIELDS = ("name", *DEFAULTS)
 
@@ -51,9 +53,16 @@ def problems_of(
     """
     List everything that keeps a document from being saved (as `orchestration`).
 
-    Roles are those that `by` may see; for nobody in particular, all of them.
+    Roles and orchestrations are those that `by` may see; for nobody in particular,
+    all of them.
     """
-    found = validate(document, role_directory(by), max_steps=settings.CORE_MAX_STEPS)
+    found = validate(
+        document,
+        role_directory(by),
+        max_steps=settings.CORE_MAX_STEPS,
+        ceilings=ceilings(),
+        orchestrations=orchestration_directory(document, by, orchestration),
+    )
     if _has_sound_name(document, found) and _is_taken(document["name"], orchestration):
         found.append(_name_taken())
     return found
@@ -78,12 +87,13 @@ def save(
         raise InvalidDefinition(problems)
     definition = parse(document)
     steps = normal_steps(definition.steps)
+    on_failure = normal_steps(definition.on_failure)
     saved = _save_row(document, by, orchestration)
-    _hold_roles(steps)
-    replace_steps(saved, steps)
+    _hold_roles((*steps, *on_failure))
+    replace_steps(saved, steps, on_failure)
     if publish:
-        snapshot = to_json(replace(definition, steps=steps))
-        versions.publish(saved, snapshot, by=by)
+        whole = replace(definition, steps=steps, on_failure=on_failure)
+        versions.publish(saved, to_json(whole), by=by)
     return saved
 
 
@@ -100,7 +110,7 @@ def patch(
 def document_of(orchestration: Orchestration) -> dict[str, Any]:
     """Write the document that would make this orchestration again."""
     fields = {field: getattr(orchestration, field) for field in FIELDS}
-    return {**fields, "steps": steps_of(orchestration)}
+    return {**fields, **lists_of(orchestration)}
 
 
 def draft_problems(orchestration: Orchestration) -> list[Problem]:
@@ -125,11 +135,15 @@ def archive(orchestration: Orchestration, now: datetime) -> None:
     )
 
 
-def role_directory(user: AbstractBaseUser | None) -> RoleDirectory:
-    """List the roles that a user may name in steps; for nobody, all of them."""
-    rows = Role.objects.all() if user is None else Role.objects.visible_to(user)
-    pairs = rows.values_list("pk", "name")
-    return RoleDirectory.of({str(pk): name for pk, name in pairs})
+def ceilings() -> dict[str, int]:
+    """Say what this installation allows, which an orchestration may lower."""
+    return {
+        "max_steps": settings.CORE_MAX_EXECUTION_STEPS,
+        "max_fan_out": settings.CORE_MAX_FAN_OUT,
+        "max_depth": settings.CORE_MAX_DEPTH,
+        "max_iterations": settings.CORE_MAX_ITERATIONS,
+        "max_context_bytes": settings.CORE_MAX_CONTEXT_BYTES,
+    }
 
 
 def _has_sound_name(document: Any, found: list[Problem]) -> bool:
@@ -160,8 +174,8 @@ def _save_row(
 def _hold_roles(steps: tuple[Step, ...]) -> None:
     """Keep the roles that the steps name from being deleted until the commit."""
     named = list(_roles_named(steps))
-    ids = {step.role_id for step in named if step.role_id}
-    names = {step.role_name for step in named if step.role_name}
+    ids = {role_id for role_id, _ in named if role_id}
+    names = {name for _, name in named if name}
     rows = Role.objects.filter(Q(pk__in=ids) | Q(name__in=names)).order_by("pk")
     held = rows.select_for_update(no_key=True).values_list("pk", flat=True)
     if gone := ids - {str(pk) for pk in held}:
@@ -169,9 +183,12 @@ def _hold_roles(steps: tuple[Step, ...]) -> None:
         raise InvalidDefinition([Problem("/steps", "unknown_role", detail)])
 
 
-def _roles_named(steps: tuple[Step, ...]) -> Iterator[Step]:
+def _roles_named(steps: tuple[Step, ...]) -> Iterator[tuple[str | None, str | None]]:
+    """Yield the id or the name of each role, those that undo something included."""
     for step in steps:
-        yield step
+        yield step.role_id, step.role_name
+        if step.compensate:
+            yield step.compensate.get("role_id"), step.compensate.get("role_name")
         yield from _roles_named(step.steps)
 
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
@@ -34,6 +34,9 @@ class Orchestration(models.Model):
     input_schema = models.JSONField(null=True, blank=True)
     timeout_ms = models.PositiveBigIntegerField(null=True, blank=True)
     output = models.JSONField(null=True, blank=True)
+    limits = models.JSONField(
+        default=dict, db_default=Value({}, models.JSONField()), blank=True
+    )
     published = models.ForeignKey(
         "OrchestrationVersion",
         on_delete=models.PROTECT,
@@ -114,7 +117,11 @@ class OrchestrationStep(models.Model):
         choices=[("fail", "fail"), ("continue", "continue")],
     )
     branch = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001
+    milestone = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001
+    compensate = models.JSONField(null=True, blank=True)
     config = models.JSONField(default=dict, blank=True)
+    # Of the steps that stand in no body: whether they are those of `on_failure`.
+    on_failure = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         ordering = ("order", "id")

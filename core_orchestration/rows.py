@@ -13,7 +13,7 @@ from core_orchestration.models import Orchestration, OrchestrationStep
 from core_orchestration.validation.directory import normal_id
 
 COLUMNS = tuple(name for name in STEP_FIELDS if name != "steps")
-_WRITTEN = [*COLUMNS, "parent"]
+_WRITTEN = [*COLUMNS, "parent", "on_failure"]
 _BATCH = 500
 
 
@@ -30,14 +30,28 @@ def normal_steps(steps: Iterable[Step]) -> tuple[Step, ...]:
 
 
 def _normal(step: Step) -> Step:
-    role_id = step.role_id and normal_id(step.role_id)
-    return replace(step, role_id=role_id, steps=normal_steps(step.steps))
+    return replace(
+        step,
+        role_id=step.role_id and normal_id(step.role_id),
+        compensate=step.compensate and _normal_undoing(step.compensate),
+        steps=normal_steps(step.steps),
+    )
 
 
-def replace_steps(orchestration: Orchestration, steps: Iterable[Step]) -> None:
-    """Make the rows those of `steps`; a step keeps its row's id by its key."""
+def _normal_undoing(undoing: Mapping[str, Any]) -> Mapping[str, Any]:
+    role_id = undoing.get("role_id")
+    return {**undoing, "role_id": normal_id(role_id)} if role_id else undoing
+
+
+def replace_steps(
+    orchestration: Orchestration, steps: Iterable[Step], on_failure: Iterable[Step] = ()
+) -> None:
+    """Make the rows those of both lists; a step keeps its row's id by its key."""
     ids = dict(orchestration.step_rows.values_list("key", "pk"))
     rows = list(_rows(orchestration, steps, None, ids))
+    for row in _rows(orchestration, on_failure, None, ids):
+        row.on_failure = row.parent is None
+        rows.append(row)
     gone = ids.keys() - {row.key for row in rows}
     orchestration.step_rows.filter(key__in=gone).delete()
     OrchestrationStep.objects.bulk_create(
@@ -50,17 +64,25 @@ def replace_steps(orchestration: Orchestration, steps: Iterable[Step]) -> None:
 
 
 def steps_of(orchestration: Orchestration) -> list[dict[str, Any]]:
-    """Read the rows back as the contract's JSON: nested and in order."""
-    bodies: dict[UUID | None, list[dict[str, Any]]] = {None: []}
+    """Read the rows of `steps` back as the contract's JSON: nested and in order."""
+    return lists_of(orchestration)["steps"]
+
+
+def lists_of(orchestration: Orchestration) -> dict[str, list[dict[str, Any]]]:
+    """Read the rows back as `steps` and `on_failure`, both nested and in order."""
+    lists: dict[str, list[dict[str, Any]]] = {"steps": [], "on_failure": []}
+    bodies: dict[UUID, list[dict[str, Any]]] = {}
     rows = orchestration.step_rows.order_by("order", "id").values(
-        "id", "parent_id", *COLUMNS
+        "id", "parent_id", "on_failure", *COLUMNS
     )
     for row in rows:
-        place = bodies.setdefault(row.pop("parent_id"), [])
+        top = lists["on_failure" if row.pop("on_failure") else "steps"]
+        parent = row.pop("parent_id")
+        place = top if parent is None else bodies.setdefault(parent, [])
         body = bodies.setdefault(row.pop("id"), [])
         role = row["role_id"] and str(row["role_id"])
         place.append({**row, "role_id": role, "steps": body})
-    return bodies[None]
+    return lists
 
 
 def _rows(

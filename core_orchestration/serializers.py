@@ -4,93 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import (
-    OpenApiExample,
-    extend_schema_field,
-    extend_schema_serializer,
-)
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from core_orchestration.models import Orchestration
-from core_orchestration.rows import steps_of
+from core_orchestration.rows import lists_of
+from core_orchestration.samples import LOOP, TWO_STEPS, WAITING
 from roles.rest.schema import ProblemDetailSerializer
-
-_EXAMPLE = OpenApiExample(
-    "Two steps",
-    value={
-        "name": "Greeting",
-        "tags": ["demo"],
-        "steps": [
-            {
-                "key": "draft",
-                "name": "Draft",
-                "role_name": "Writer",
-                "input_mapping": {"text": "Hello {{ context.input.who }}!"},
-            },
-            {
-                "key": "shout",
-                "name": "Shout",
-                "role_name": "Shouter",
-                "condition": {"field": "output.text", "operator": "exists"},
-                "max_retries": 2,
-            },
-        ],
-    },
-    request_only=True,
-)
-_LOOP = OpenApiExample(
-    "A loop with a branch in it",
-    value={
-        "name": "Refining",
-        "steps": [
-            {
-                "key": "refine",
-                "name": "Refine",
-                "step_type": "loop",
-                "config": {
-                    "max_iterations": 5,
-                    "until": {"field": "output.score", "operator": ">=", "value": 8},
-                },
-                "steps": [
-                    {"key": "draft", "name": "Draft", "role_name": "Writer"},
-                    {
-                        "key": "route",
-                        "name": "Route",
-                        "step_type": "branch",
-                        "config": {
-                            "cases": [
-                                {
-                                    "branch": "review",
-                                    "condition": {
-                                        "field": "loop.index",
-                                        "operator": ">",
-                                        "value": 0,
-                                    },
-                                }
-                            ],
-                            "else": "skim",
-                        },
-                        "steps": [
-                            {
-                                "key": "review",
-                                "name": "Review",
-                                "role_name": "Critic",
-                            },
-                            {
-                                "key": "glance",
-                                "name": "Glance",
-                                "branch": "skim",
-                                "role_name": "Reader",
-                            },
-                        ],
-                    },
-                ],
-            }
-        ],
-    },
-    request_only=True,
-)
-
 
 _CONFIG = """
 What the step type has to know; free for types that a role does.
@@ -104,12 +24,53 @@ What the step type has to know; free for types that a role does.
   `weights` (`{branch: number}`) and `sticky` (a template)
 - `parallel` with `steps`: `join` (`all`, `any`, `n_of_m`), `n`, `max_parallel`
 - `stop`: `status` (`completed`, `failed`), `message` or `output` (templates)
+- `wait`: `duration_ms` (a number or a template), `until` (an ISO 8601 time or a
+  template) or `event` (a name); with `event` also `match` (a condition that reads
+  `event.payload` and `event.name`), `since` (`execution`, `wait`), `timeout_ms`,
+  `on_timeout` (`fail`, `continue`)
+- `approval`: `prompt` (a template), `form` (a JSON Schema), `users`, `groups`,
+  `permission` (`app.codename`), `on_reject` (`fail`, `continue`), `timeout_ms`,
+  `on_timeout` (`approve`, `reject`, `fail`, `escalate`), `escalate_to`,
+  `remind_every_ms`
+- `orchestration`: `orchestration_name` or `orchestration_id`, `version`, `wait`
 """.strip()
 
 
 @extend_schema_field({"type": "array", "items": {"$ref": "#/components/schemas/Step"}})
 class BodyField(serializers.ListField):
     """Nested steps, for the types that hold a body."""
+
+
+class CompensationSerializer(serializers.Serializer[Any]):
+    """What undoes a step: a role, and its input."""
+
+    role_id = serializers.UUIDField(required=False, allow_null=True)
+    role_name = serializers.CharField(required=False, allow_null=True)
+    input_mapping = serializers.JSONField(
+        required=False,
+        allow_null=True,
+        help_text="Reads the context and `output`, the step's own; null: that output.",
+    )
+
+
+class LimitsSerializer(serializers.Serializer[Any]):
+    """What one execution may come to; left out, as much as the installation allows."""
+
+    max_steps = serializers.IntegerField(
+        required=False, help_text="Steps run in all, each turn and item counted."
+    )
+    max_fan_out = serializers.IntegerField(
+        required=False, help_text="Items or branches of one step."
+    )
+    max_depth = serializers.IntegerField(
+        required=False, help_text="Executions that stand above one another."
+    )
+    max_iterations = serializers.IntegerField(
+        required=False, help_text="Turns of one loop."
+    )
+    max_context_bytes = serializers.IntegerField(
+        required=False, help_text="The size of all that templates can read."
+    )
 
 
 class StepSerializer(serializers.Serializer[Any]):
@@ -129,8 +90,10 @@ class StepSerializer(serializers.Serializer[Any]):
         "does it, beside the others of its `parallel_group`; with `steps` it runs them "
         "as branches at the same time. `loop`, `map`: run their `steps` again and "
         "again, or once per item. `branch`: runs the branches whose cases match. "
-        "`break`: ends the loop that it stands in. `stop`: ends the execution. Only "
-        "where a role does it is there a `role_id` or `role_name`.",
+        "`break`: ends the loop that it stands in. `stop`: ends the execution. `wait`: "
+        "waits for a time or an event. `approval`: asks people, and waits for the "
+        "answer. `orchestration`: runs another one. Only where a role does it is there "
+        "a `role_id` or `role_name`.",
     )
     role_id = serializers.UUIDField(required=False, allow_null=True)
     role_name = serializers.CharField(required=False, allow_null=True)
@@ -171,6 +134,18 @@ class StepSerializer(serializers.Serializer[Any]):
         "the step belongs to; null: one by itself, of the name of its key. Steps of one "
         "branch are neighbours and run in order.",
     )
+    milestone = serializers.CharField(
+        required=False,
+        allow_null=True,
+        help_text="The key of another step: this one runs only while that one has not "
+        "begun, and is skipped otherwise.",
+    )
+    compensate = CompensationSerializer(
+        required=False,
+        allow_null=True,
+        help_text="What undoes the step when a later one fails; for steps that a role "
+        "or another orchestration does.",
+    )
     config = serializers.DictField(required=False, help_text=_CONFIG)
     steps = BodyField(
         required=False,
@@ -191,6 +166,7 @@ class OrchestrationSummarySerializer(serializers.ModelSerializer[Orchestration])
     input_schema = serializers.DictField(required=False, allow_null=True)
     timeout_ms = serializers.IntegerField(required=False, allow_null=True)
     output = serializers.JSONField(required=False, allow_null=True)
+    limits = LimitsSerializer(required=False)
 
     class Meta:
         model = Orchestration
@@ -204,23 +180,34 @@ class OrchestrationSummarySerializer(serializers.ModelSerializer[Orchestration])
             "input_schema",
             "timeout_ms",
             "output",
+            "limits",
             "created_at",
             "updated_at",
         )
 
 
-@extend_schema_serializer(examples=[_EXAMPLE, _LOOP])
+@extend_schema_serializer(examples=[TWO_STEPS, LOOP, WAITING])
 class OrchestrationSerializer(OrchestrationSummarySerializer):
     """An orchestration with its steps, nested and in order."""
 
     steps = StepSerializer(many=True)
+    on_failure = StepSerializer(
+        many=True,
+        required=False,
+        help_text="Steps that run, in order, when an execution fails or times out; "
+        "they read `context.failure` and what had come to be.",
+    )
 
     class Meta(OrchestrationSummarySerializer.Meta):
-        fields: ClassVar[Any] = (*OrchestrationSummarySerializer.Meta.fields, "steps")
+        fields: ClassVar[Any] = (
+            *OrchestrationSummarySerializer.Meta.fields,
+            "steps",
+            "on_failure",
+        )
 
     def to_representation(self, instance: Orchestration) -> dict[str, Any]:
         summary = OrchestrationSummarySerializer(instance).data
-        return {**summary, "steps": steps_of(instance)}
+        return {**summary, **lists_of(instance)}
 
 
 class VerdictSerializer(serializers.Serializer[Any]):

@@ -7,7 +7,7 @@ The forms are flat and the document is a tree; an entry remembers both places.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -27,10 +27,17 @@ class Entry:
     form: forms.BaseForm
     step: dict[str, Any]
     inside: str | None = None  # the key of the step whose body it belongs to
+    on_failure: bool = False  # whether it is one of that list, not of `steps`
     body: list[Entry] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
         return {**self.step, "steps": [entry.document() for entry in self.body]}
+
+    def inner(self) -> Iterator[Entry]:
+        """Yield the entries of any depth inside of it."""
+        for entry in self.body:
+            yield entry
+            yield from entry.inner()
 
 
 def tree(entries: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
@@ -65,20 +72,29 @@ def with_bodies(rows: Iterable[OrchestrationStep]) -> list[OrchestrationStep]:
     return shown
 
 
-def located(entries: Sequence[Entry], pointer: str) -> tuple[Entry | None, str]:
+def lists(top: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Tell the steps of the document's two lists apart."""
+    return {
+        "steps": [entry for entry in top if not entry.on_failure],
+        "on_failure": [entry for entry in top if entry.on_failure],
+    }
+
+
+def located(top: Sequence[Entry], pointer: str) -> tuple[Entry | None, str]:
     """
     Find the entry that a pointer such as `/steps/2/condition` leads to.
 
     Returns it with the rest of the pointer, and None for what lies in no step.
     """
     found: Entry | None = None
+    places: dict[str, list[Entry]] = lists(top)
     segments = pointer.split("/")[1:]
-    while len(segments) >= 2 and segments[0] == "steps" and segments[1].isdecimal():
-        place = int(segments[1])
+    while len(segments) >= 2 and segments[0] in places and segments[1].isdecimal():
+        place, entries = int(segments[1]), places[segments[0]]
         if place >= len(entries):
             break
         found = entries[place]
-        entries, segments = found.body, segments[2:]
+        places, segments = {"steps": found.body}, segments[2:]
     return found, "".join(chain.from_iterable(("/", each) for each in segments))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -39,6 +39,10 @@ class EditedOrchestration(OrchestrationForm):
     class Meta:
         model = Orchestration
         fields = drafts.FIELDS
+        help_texts: ClassVar[Any] = {
+            "limits": "What one execution may come to, where that is less than what the "
+            'installation allows, such as {"max_steps": 1000, "max_fan_out": 100}.',
+        }
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -94,7 +98,8 @@ class OrchestrationAdmin(OrchestrationsAdmin):
     readonly_fields = ("id", "version", "created_by", "created_at", "updated_at")
     fieldsets = (
         (None, {"fields": ("name", "description", "tags", "is_active")}),
-        ("Input and output", {"fields": ("input_schema", "output", "timeout_ms")}),
+        ("Input and output", {"fields": ("input_schema", "output")}),
+        ("Limits", {"fields": ("timeout_ms", "limits")}),
         ("Record", {"classes": ("collapse",), "fields": readonly_fields}),
     )
 

@@ -10,7 +10,13 @@ from django.forms.formsets import DELETION_FIELD_NAME
 from django.forms.models import BaseInlineFormSet
 
 from core_orchestration import drafts
-from core_orchestration.admin.entries import Entry, located, tree, with_bodies
+from core_orchestration.admin.entries import (
+    Entry,
+    lists,
+    located,
+    tree,
+    with_bodies,
+)
 from core_orchestration.definition import STEP_FIELDS
 from core_orchestration.models import OrchestrationStep
 from core_orchestration.validation import SUPPORTED
@@ -39,8 +45,14 @@ HELP_TEXTS = {
     "branch": "For a step right inside a branch step, or inside a parallel step that "
     "has steps: the branch that it belongs to. Left empty, it is one by itself, of the "
     "name of its key.",
-    "config": "What a loop, map, branch, parallel or stop step has to know, such as "
-    '{"max_iterations": 5} for a loop.',
+    "milestone": "The key of another step: this one runs only while that one has not "
+    "begun, and is skipped otherwise.",
+    "compensate": "What undoes the step when a later one fails, such as "
+    '{"role_name": "Refunder", "input_mapping": "{{ output.id }}"}.',
+    "config": "What a step that no role does has to know, such as "
+    '{"max_iterations": 5} for a loop or {"duration_ms": 60000} for a wait.',
+    "on_failure": "The step belongs to those that run when the execution fails. What "
+    "is inside of it goes with it.",
     "timeout_ms": "The time of one attempt.",
     "total_timeout_ms": "The time of all attempts together, from the start of the "
     "first, waits between them included. Left empty, there is no limit.",
@@ -66,7 +78,7 @@ class EditedStep(StepModelForm):
 
     class Meta:
         model = OrchestrationStep
-        fields = (*COLUMNS, "role")
+        fields = (*COLUMNS, "role", "on_failure")
         help_texts: ClassVar[Any] = HELP_TEXTS
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -86,7 +98,12 @@ class EditedStep(StepModelForm):
             del step["key"]
         role = cleaned["role"]
         step["role_id"] = str(role.pk) if role else None
-        return Entry(form=self, step=step, inside=cleaned["inside"])
+        return Entry(
+            form=self,
+            step=step,
+            inside=cleaned["inside"],
+            on_failure=cleaned["on_failure"],
+        )
 
     def validate_unique(self) -> None:
         """Leave it to the definition's check, which knows the other rows as entered."""
@@ -110,8 +127,18 @@ class EditedSteps(StepFormSet):
         top, lost = tree(self._entered())
         for entry in lost:
             entry.form.add_error("inside", "There is no such step to be inside of.")
-        if not lost:
+        if not lost and self._are_on_one_side(top):
             self._check(top)
+
+    def _are_on_one_side(self, top: list[Entry]) -> bool:
+        """Refuse to have one of `on_failure` inside a step; tell whether none is."""
+        split = [each for entry in top for each in entry.inner() if each.on_failure]
+        for entry in split:
+            refused = (
+                "A step inside of another goes where that one goes; mark the outermost."
+            )
+            entry.form.add_error("on_failure", refused)
+        return not split
 
     def validate_unique(self) -> None:
         """Leave it to the definition's check."""
@@ -127,8 +154,11 @@ class EditedSteps(StepFormSet):
         return self._written(tree(self._entered())[0])
 
     def _written(self, top: list[Entry]) -> dict[str, Any]:
-        steps = [entry.document() for entry in top]
-        return {**self._whole().document(), "steps": steps}
+        steps = {
+            name: [entry.document() for entry in entries]
+            for name, entries in lists(top).items()
+        }
+        return {**self._whole().document(), **steps}
 
     def _entered(self) -> list[Entry]:
         return [
@@ -155,7 +185,7 @@ class EditedSteps(StepFormSet):
             below = Problem(rest, problem.code, problem.detail)
             refusals.show(entry.form, [below], spelled=SPELLED)
             return []
-        if problem.pointer.startswith("/steps"):
+        if problem.pointer.startswith(("/steps", "/on_failure")):
             return [problem.detail]
         refusals.show(self._whole(), [problem])
         return ["The steps cannot be saved before the problem above is solved."]
@@ -179,6 +209,7 @@ class StepInline(StepsInline):
                     ("step_type", "parallel_group"),
                     ("role", "role_name"),
                     ("inside", "branch"),
+                    ("milestone", "on_failure"),
                 )
             },
         ),
@@ -196,6 +227,7 @@ class StepInline(StepsInline):
                     ("retry_max_delay_ms", "retry_jitter"),
                     ("total_timeout_ms", "queue_timeout_ms"),
                     "at_most_once",
+                    "compensate",
                 ),
             },
         ),

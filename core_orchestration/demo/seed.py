@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 
 from core_orchestration import drafts
-from core_orchestration.definition import walk
+from core_orchestration.keys import walk
 from core_orchestration.models import Orchestration
 from roles import registry
 from roles.models import Role

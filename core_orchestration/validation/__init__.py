@@ -10,14 +10,17 @@ from roles.problems import Problem
 from roles.schemas import schema_problems
 from roles.storable import storable_problems
 
-from .directory import RoleDirectory
+from .directory import OrchestrationDirectory, RoleDirectory
 from .document import MAX_STEPS, validate
 from .inputs import check_input
+from .limits import CEILINGS
 from .steps import SUPPORTED
 
 __all__ = [
+    "CEILINGS",
     "MAX_STEPS",
     "SUPPORTED",
+    "OrchestrationDirectory",
     "Problem",
     "RoleDirectory",
     "check_input",

@@ -6,15 +6,18 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from core_orchestration.definition import step_keys, walk
+from core_orchestration.keys import step_keys, walk
 from roles.problems import Problem, child, kind_of
 from roles.schemas import schema_problems
 from roles.storable import MAX_DEPTH, storable_problems
 
 from .bodies import check_bodies
 from .configs import check_config, sound_settings
-from .directory import RoleDirectory
-from .placed import Placed, flattened
+from .directory import OrchestrationDirectory, RoleDirectory
+from .limits import CEILINGS, check_limits
+from .milestones import check_milestones
+from .named import check_orchestration
+from .placed import Lists, Placed
 from .references import check_references
 from .report import Report
 from .sequence import check_groups, check_names
@@ -29,7 +32,7 @@ from .shapes import (
     texts,
     whole_number,
 )
-from .steps import SUPPORTED, check_shape, check_step
+from .steps import SUPPORTED, check_shape, check_step, placed_undoing
 
 MAX_STEPS = 10_000
 MAX_STEP_DEPTH = 20
@@ -44,10 +47,11 @@ FIELDS: Mapping[str, Field] = {
     "input_schema": Field(rule=mapping, nullable=True),
     "timeout_ms": Field(rule=whole_number(1, _YEAR_MS), nullable=True),
     "output": Field(rule=anything, nullable=True),
+    "limits": Field(rule=mapping),
     "steps": Field(rule=sequence),
+    "on_failure": Field(rule=sequence),
 }
 READ_ONLY = frozenset({"id", "version", "created_at", "updated_at", "created_by"})
-_FREE_FORM = ("condition", "input_mapping", "output_mapping", "config")
 
 
 def validate(
@@ -56,12 +60,15 @@ def validate(
     *,
     step_types: Collection[str] = SUPPORTED,
     max_steps: int = MAX_STEPS,
+    ceilings: Mapping[str, int] = CEILINGS,
+    orchestrations: OrchestrationDirectory | None = None,
 ) -> list[Problem]:
     """
     List every problem of an orchestration as a client sent it, at most 1,000.
 
     Pointers count steps as sent, whatever their `order`. An empty list means that
-    `definition.parse` reads the document and its steps can run.
+    `definition.parse` reads the document and its steps can run. Without a directory
+    of `orchestrations`, those that steps name are taken to be there.
     """
     if not isinstance(document, Mapping):
         detail = f"An orchestration is an object, not {kind_of(document)}."
@@ -71,13 +78,17 @@ def validate(
         return unstorable
     report = Report()
     report.extend(unstorable)
-    _check_document(document, report)
-    if _check_size(document.get("steps"), max_steps, report):
-        _check_steps(document, roles, frozenset(step_types), report)
+    sound = _check_document(document, report)
+    if "limits" in sound:
+        check_limits(document["limits"], ceilings, report)
+    if _check_size(document, max_steps, report):
+        lists = _check_steps(document, roles, frozenset(step_types), report)
+        if orchestrations is not None:
+            _check_named(lists, orchestrations.including(document.get("name")), report)
     return report.problems()
 
 
-def _check_document(document: Mapping[str, Any], report: Report) -> None:
+def _check_document(document: Mapping[str, Any], report: Report) -> frozenset[str]:
     sound = check_fields(document, "", FIELDS, READ_ONLY, report)
     if "name" not in document:
         report.add("", "required", "An orchestration needs a name.")
@@ -87,6 +98,7 @@ def _check_document(document: Mapping[str, Any], report: Report) -> None:
         report.add("/steps", "no_steps", "There must be at least one step.")
     if "input_schema" in sound:
         _check_schema(document["input_schema"], report)
+    return sound
 
 
 def _check_schema(schema: Any, report: Report) -> None:
@@ -95,15 +107,20 @@ def _check_schema(schema: Any, report: Report) -> None:
     report.extend(each for each in problems if (each.pointer, each.code) not in known)
 
 
-def _check_size(steps: Any, most: int, report: Report) -> bool:
+def _check_size(document: Mapping[str, Any], most: int, report: Report) -> bool:
     """Tell whether the steps may be looked at one by one."""
-    if not isinstance(steps, list):
+    if not isinstance(document.get("steps"), list):
         return False
-    count = max(len(steps), sum(1 for _ in islice(walk(steps), most + 1)))
+    sent = [*document["steps"], *_listed(document.get("on_failure"))]
+    count = max(len(sent), sum(1 for _ in islice(walk(sent), most + 1)))
     if count > most:
         detail = f"There are more than {most:,} steps; split the orchestration."
         report.add("/steps", "too_many_steps", detail)
     return count <= most
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _check_steps(
@@ -111,18 +128,33 @@ def _check_steps(
     roles: RoleDirectory,
     types: frozenset[str],
     report: Report,
-) -> None:
-    sent = document["steps"]
-    steps = _placed(sent, "/steps", iter(step_keys(sent)), 1, report)
-    for step in flattened(steps):
+) -> Lists:
+    lists = _lists(document["steps"], _listed(document.get("on_failure")), report)
+    for step in lists.all():
         check_step(step, roles, types, report)
         check_config(step, report)
         _check_depth(step, report)
-    check_bodies(steps, report)
-    check_names(steps, report)
-    check_groups(steps, report)
+    for steps in lists:
+        check_bodies(steps, report)
+        check_groups(steps, report)
+    check_names(lists, report)
+    check_milestones(lists, report)
     check_references(
-        steps, document.get("output"), document.get("input_schema"), report
+        lists, document.get("output"), document.get("input_schema"), report
+    )
+    return lists
+
+
+def _check_named(lists: Lists, known: OrchestrationDirectory, report: Report) -> None:
+    for step in lists.all():
+        check_orchestration(step, known, report)
+
+
+def _lists(steps: list[Any], on_failure: list[Any], report: Report) -> Lists:
+    keys = iter(step_keys([*steps, *on_failure]))
+    return Lists(
+        steps=_placed(steps, "/steps", keys, 1, report),
+        on_failure=_placed(on_failure, "/on_failure", keys, 1, report),
     )
 
 
@@ -165,11 +197,12 @@ def _step(
         sound=sound,
         settings=sound_settings(sent, sound, pointer, report),
         body=_placed(sent.get("steps"), pointer + "/steps", keys, depth + 1, report),
+        undoing=placed_undoing(sent, sound, pointer, report),
     )
 
 
 def _check_depth(step: Placed, report: Report) -> None:
-    config = step.get("config")
-    if config:
-        problems = storable_problems(config, step.at("config"))
-        report.extend(each for each in problems if each.code == "too_deep")
+    for name in ("config", "compensate"):
+        if step.get(name):
+            problems = storable_problems(step.get(name), step.at(name))
+            report.extend(each for each in problems if each.code == "too_deep")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core_orchestration.language import Reference
-from roles.problems import quoted
+from roles.problems import listing, quoted
 
 from .placed import Placed
 from .scopes import HOME_OF_ROOT, Body, Place
@@ -64,6 +64,32 @@ def inside_another(reference: Reference, place: Place, maker: Body) -> Fault:
             "writes."
         )
     return "inner_reference", f"{quoted(reference)} is made in {advice}"
+
+
+def only_after_failure(reference: Reference) -> Fault:
+    """Say where `context.failure` is, which is not here."""
+    return "unknown_reference", (
+        f"{quoted(reference)} can never resolve here: context.failure is only there "
+        "in the steps of on_failure."
+    )
+
+
+def made_after_failure(reference: Reference) -> Fault:
+    """Say why what the steps of `on_failure` make cannot be read by the others."""
+    return "forward_reference", (
+        f"{quoted(reference)} is made by a step of on_failure, which runs only after "
+        "all of steps; only later steps of on_failure can read it."
+    )
+
+
+def not_inside(
+    reference: Reference, whole: str, names: tuple[str, ...], name: object
+) -> str:
+    """Say what there is in a part of the scope whose names are all known."""
+    return (
+        f"{quoted(reference)} can never resolve: {whole} has {listing(names)}, and no "
+        f"{quoted(name)}."
+    )
 
 
 def _outermost_holder(maker: Body, known: set[Body]) -> Placed:

@@ -10,10 +10,12 @@ from core_orchestration.definition import (
     BRANCHING_TYPES,
     MARKER_TYPES,
     REPEATING_TYPES,
+    WAITING_TYPES,
 )
 from roles.problems import child
 
 ALWAYS_HOLDING = REPEATING_TYPES | {"branch"}
+_WITHOUT_ROLE = MARKER_TYPES | WAITING_TYPES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -23,7 +25,8 @@ class Placed:
 
     `sound` names the fields whose type and range are right, and `settings` has what
     is sound of a config that its step type gives a meaning to; `key` is the
-    effective one, sent or made of the name.
+    effective one, sent or made of the name. `undoing` is what was sent as its
+    `compensate`, looked at as a step in its place.
     """
 
     sent: Mapping[str, Any]
@@ -33,6 +36,7 @@ class Placed:
     sound: frozenset[str]
     settings: Mapping[str, Any] = field(default_factory=dict)
     body: tuple[Placed, ...] = ()
+    undoing: Placed | None = None
 
     @property
     def step_type(self) -> str:
@@ -50,7 +54,7 @@ class Placed:
     @property
     def has_role(self) -> bool:
         """Tell whether a role does the step, and not the engine itself."""
-        return not self.holds_body and self.step_type not in MARKER_TYPES
+        return not self.holds_body and self.step_type not in _WITHOUT_ROLE
 
     @property
     def group(self) -> str | None:
@@ -100,6 +104,23 @@ def is_branching(sent: Mapping[str, Any], step_type: str) -> bool:
     if step_type == "parallel":
         return bool(sent.get("steps"))
     return step_type in BRANCHING_TYPES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lists:
+    """The two lists of a document's steps; their keys are of one name space."""
+
+    steps: tuple[Placed, ...]
+    on_failure: tuple[Placed, ...] = ()
+
+    def __iter__(self) -> Iterator[tuple[Placed, ...]]:
+        yield self.steps
+        yield self.on_failure
+
+    def all(self) -> Iterator[Placed]:
+        """Yield the steps of both lists and of any depth."""
+        for steps in self:
+            yield from flattened(steps)
 
 
 def flattened(steps: tuple[Placed, ...]) -> Iterator[Placed]:

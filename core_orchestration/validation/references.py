@@ -8,23 +8,34 @@ from typing import Any
 from core_orchestration.language import Reading, Reference, read_template
 from roles.problems import quoted
 
-from .faults import Fault, inside_another, only_within, too_early
-from .placed import Placed
+from .faults import (
+    Fault,
+    inside_another,
+    made_after_failure,
+    not_inside,
+    only_after_failure,
+    only_within,
+    too_early,
+)
+from .placed import Lists
 from .readings import readings
 from .report import Report
 from .scopes import HOME_OF_ROOT, Place, Timetable, timetable
 
+# What is inside the values whose names are all known.
 _LOOP_NAMES = ("index", "last")
+_EVENT_NAMES = ("payload", "name")
+_FAILURE_NAMES = ("step_key", "type", "message", "attempt")
 
 
 def check_references(
-    steps: tuple[Placed, ...],
+    lists: Lists,
     output: Any,
     input_schema: Mapping[str, Any] | None,
     report: Report,
 ) -> None:
     """Report faulty templates and conditions, and references that cannot resolve."""
-    checker = _Checker(timetable(steps), input_schema, report)
+    checker = _Checker(timetable(lists), input_schema, report)
     checker.check_all()
     end = checker.table.end_of(checker.table.top)
     checker.check(read_template(output), "/output", end)
@@ -68,7 +79,9 @@ class _Checker:
                 "write output | default(...)."
             )
         if reference.root == "loop":
-            return self._loop_fault(reference, 0)
+            return self._inside(reference, 0, "loop", _LOOP_NAMES)
+        if reference.root == "event":
+            return self._inside(reference, 0, "event", _EVENT_NAMES)
         if reference.root != "context" or not reference.path:
             return None
         return self._context_fault(reference, place)
@@ -79,6 +92,8 @@ class _Checker:
             return only_within(reference, root)
         if root in self.table.makers:
             hint = f" Did you mean 'context.{root}'?"
+        elif root == "event":
+            hint = " An event is only there in the match of a wait step."
         else:
             hint = self.report.suggest(root, place.roots)
         return "unknown_reference", (
@@ -87,16 +102,15 @@ class _Checker:
             'characters than letters, digits and _ is written context["the-name"].'
         )
 
-    def _loop_fault(self, reference: Reference, place: int) -> Fault | None:
-        """Look at what follows `loop`, which is at this place of the path."""
-        if len(reference.path) <= place or reference.path[place] in _LOOP_NAMES:
+    def _inside(
+        self, reference: Reference, place: int, whole: str, names: tuple[str, ...]
+    ) -> Fault | None:
+        """Look at what follows `whole`, which is at this place of the path."""
+        if len(reference.path) <= place or reference.path[place] in names:
             return None
-        name = str(reference.path[place])
-        hint = self.report.suggest(name, _LOOP_NAMES)
-        return "unknown_reference", (
-            f"{quoted(reference)} can never resolve: loop has an index and the last "
-            f"turn's output as last, and no {quoted(name)}.{hint}"
-        )
+        name = reference.path[place]
+        hint = self.report.suggest(str(name), names)
+        return "unknown_reference", not_inside(reference, whole, names, name) + hint
 
     def _context_fault(self, reference: Reference, place: Place) -> Fault | None:
         name = str(reference.path[0])
@@ -104,15 +118,22 @@ class _Checker:
             return self._input_fault(reference)
         if name == "errors":
             return self._errors_fault(reference, place)
+        if name == "failure":
+            if not self.table.is_last(place.body):
+                return only_after_failure(reference)
+            return self._inside(reference, 1, "context.failure", _FAILURE_NAMES)
         if name in HOME_OF_ROOT:
             if name not in place.roots:
                 return only_within(reference, name)
-            return self._loop_fault(reference, 1) if name == "loop" else None
+            within = name == "loop"
+            return self._inside(reference, 1, name, _LOOP_NAMES) if within else None
         return self._timing_fault(name, reference, place)
 
     def _timing_fault(
         self, name: str, reference: Reference, place: Place
     ) -> Fault | None:
+        if name in place.also:
+            return None
         late: Place | None = None
         for level in place.levels():
             made = level.body.made.get(name)
@@ -122,8 +143,11 @@ class _Checker:
                 late = level
         if late is not None:
             return too_early(name, reference, late, place)
-        if name in self.table.makers:
-            return inside_another(reference, place, self.table.makers[name])
+        maker = self.table.makers.get(name)
+        if maker is not None:
+            if self.table.is_last(maker) and not self.table.is_last(place.body):
+                return made_after_failure(reference)
+            return inside_another(reference, place, maker)
         hint = self.report.suggest(name, self.table.makers)
         return "unknown_reference", (
             f"{quoted(reference)} can never resolve: no step has the key "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from .placed import Placed
+from .placed import Lists, Placed
 from .sequence import blocks
 
 ROOTS = frozenset({"context", "output"})
@@ -15,6 +15,8 @@ ROOTS_WITHIN: Mapping[str, frozenset[str]] = {
     "map": frozenset({"item", "index"}),
 }
 HOME_OF_ROOT = {root: kind for kind, roots in ROOTS_WITHIN.items() for root in roots}
+# What is made in `steps` is there before the first block of `on_failure`.
+_BEFORE = -1
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -38,13 +40,18 @@ class Body:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Place:
-    """Where a reference stands; without a step, it is after all of the body."""
+    """
+    Where a reference stands; without a step, it is after all of the body.
+
+    `also` has names that are there beside those made in the blocks before.
+    """
 
     step: Placed | None
     body: Body
     block: int
     roots: frozenset[str]
     has_output: bool
+    also: frozenset[str] = frozenset()
 
     def levels(self) -> Iterator[Place]:
         """Yield the place and, going outwards, those of the steps that hold it."""
@@ -53,12 +60,23 @@ class Place:
             yield place
             place = place.body.outer
 
+    def after_step(self) -> Place:
+        """Return the place right after the step, where its own names are there."""
+        step = self.step
+        own = {step.key, *step.get("output_mapping", ())} if step else frozenset()
+        return replace(self, has_output=True, also=self.also | own)
+
 
 @dataclass(slots=True, kw_only=True)
 class Timetable:
-    """All bodies of a document: where its steps stand, and who makes which name."""
+    """
+    All bodies of a document: where its steps stand, and who makes which name.
+
+    `top` is the body of `steps`, and `last` that of `on_failure`.
+    """
 
     top: Body = field(default_factory=Body)
+    last: Body = field(default_factory=Body)
     starts: list[Place] = field(default_factory=list)
     bodies: dict[Placed, list[Body]] = field(default_factory=dict)
     makers: dict[str, Body] = field(default_factory=dict)
@@ -74,6 +92,12 @@ class Timetable:
             has_output=True,
         )
 
+    def is_last(self, body: Body) -> bool:
+        """Tell whether a body is that of `on_failure`, or inside of it."""
+        while body.outer is not None:
+            body = body.outer.body
+        return body is self.last
+
     def turn_end(self, place: Place) -> Place:
         """Return the place at the end of a turn of the loop that stands here."""
         for body in self.bodies.get(place.step, ()) if place.step else ():
@@ -81,9 +105,11 @@ class Timetable:
         return replace(place, roots=place.roots | ROOTS_WITHIN["loop"])
 
 
-def timetable(steps: tuple[Placed, ...]) -> Timetable:
+def timetable(lists: Lists) -> Timetable:
     table = Timetable()
-    _enter(steps, table.top, table)
+    _enter(lists.steps, table.top, table)
+    table.last.made.update(dict.fromkeys(table.top.made, _BEFORE))
+    _enter(lists.on_failure, table.last, table)
     return table
 
 

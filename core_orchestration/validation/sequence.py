@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 from operator import attrgetter
 
-from core_orchestration.definition import RESERVED_KEYS
+from core_orchestration.keys import RESERVED_KEYS
 from roles.problems import quoted
 
-from .placed import Placed, flattened
+from .placed import Lists, Placed
 from .report import Report
 
 OUTPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -59,10 +59,10 @@ def _check_groups_of_branches(step: Placed, report: Report) -> None:
                 report.add(inner.at("parallel_group"), "split_group", detail)
 
 
-def check_names(steps: tuple[Placed, ...], report: Report) -> None:
+def check_names(lists: Lists, report: Report) -> None:
     """Report keys that are not unique, and output names that clash with them."""
     first: dict[str, Placed] = {}
-    for step in flattened(steps):
+    for step in lists.all():
         other = first.setdefault(step.key, step)
         if other is not step:
             detail = (
@@ -70,10 +70,11 @@ def check_names(steps: tuple[Placed, ...], report: Report) -> None:
                 "every step needs its own."
             )
             report.add(step.at("key"), "duplicate_key", detail)
-    for step in flattened(steps):
+    for step in lists.all():
         for name in step.get("output_mapping", ()):
             _check_output_name(name, step, first, report)
-    _check_group_outputs(steps, report)
+    for steps in lists:
+        _check_group_outputs(steps, report)
 
 
 def _check_output_name(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core_orchestration.definition import KEY_PATTERN, MARKER_TYPES, RESERVED_KEYS
-from roles.problems import listing, quoted
+from core_orchestration.definition import MARKER_TYPES
+from core_orchestration.keys import KEY_PATTERN, RESERVED_KEYS
+from roles.problems import child, listing, quoted
 
-from .directory import RoleDirectory, normal_id
+from .directory import RoleDirectory
+from .named import check_role, refuse_role
 from .placed import ALWAYS_HOLDING, Placed
 from .report import Report
 from .shapes import (
@@ -34,9 +36,16 @@ SUPPORTED = (
     "branch",
     "break",
     "stop",
+    "wait",
+    "approval",
+    "orchestration",
 )
-# What each run of the body, or the end of the execution, gets no input from.
-_WITHOUT_INPUT = MARKER_TYPES | {"map"}
+# What gets no input: no run of a body, no end of an execution, and no question.
+_WITHOUT_INPUT = MARKER_TYPES | {"map", "wait", "approval"}
+_INSTEAD = {
+    "map": "what its body begins with is the item",
+    "approval": "what is asked is its prompt",
+}
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _MONTH_MS = 30 * _DAY_MS
@@ -69,9 +78,13 @@ FIELDS: Mapping[str, Field] = {
         rule=name_like(KEY_PATTERN, "1 to 64 of a-z, 0-9 and _, a letter first"),
         nullable=True,
     ),
+    "milestone": Field(rule=text(64), nullable=True),
+    "compensate": Field(rule=mapping, nullable=True),
     "config": Field(rule=mapping),
     "steps": Field(rule=sequence),
 }
+# What `compensate` may say; each means what it means for a step.
+UNDOING = {name: FIELDS[name] for name in ("role_id", "role_name", "input_mapping")}
 READ_ONLY = frozenset({"id", "created_at", "updated_at"})
 
 
@@ -79,6 +92,17 @@ def check_shape(
     sent: Mapping[str, Any], pointer: str, report: Report
 ) -> frozenset[str]:
     return check_fields(sent, pointer, FIELDS, READ_ONLY, report)
+
+
+def placed_undoing(
+    sent: Mapping[str, Any], sound: frozenset[str], step: str, report: Report
+) -> Placed | None:
+    """Check the shape of a step's `compensate`, and place it inside the step."""
+    if "compensate" not in sound:
+        return None
+    undoing, pointer = sent["compensate"], child(step, "compensate")
+    fields = check_fields(undoing, pointer, UNDOING, frozenset(), report)
+    return Placed(sent=undoing, pointer=pointer, key="", order=0, sound=fields)
 
 
 def check_step(
@@ -90,9 +114,24 @@ def check_step(
     _check_body(step, report)
     _check_input(step, report)
     if step.has_role:
-        _check_role(step, roles, report)
+        check_role(step, roles, report)
     else:
-        _refuse_role(step, report)
+        refuse_role(step, report)
+    _check_undoing(step, roles, report)
+
+
+def _check_undoing(step: Placed, roles: RoleDirectory, report: Report) -> None:
+    if step.undoing is None:
+        return
+    if step.has_role or step.step_type == "orchestration":
+        check_role(step.undoing, roles, report, whose="What undoes the step")
+    else:
+        detail = (
+            "Only a step that a role or another orchestration does can be undone, and "
+            f"this one is of the type {quoted(step.step_type)}; leave it out"
+            f"{', or give it to steps of the body' if step.holds_body else ''}."
+        )
+        report.add(step.at("compensate"), "unexpected_field", detail)
 
 
 def _check_name(step: Placed, report: Report) -> None:
@@ -158,46 +197,8 @@ def _check_body(step: Placed, report: Report) -> None:
 def _check_input(step: Placed, report: Report) -> None:
     kind = step.step_type
     if kind in _WITHOUT_INPUT and step.sent.get("input_mapping") is not None:
-        instead = "what its body begins with is the item" if kind == "map" else ""
         detail = (
             f"A step of the type {quoted(kind)} has no input_mapping; "
-            f"{instead or 'it takes no input'}. Leave it out."
+            f"{_INSTEAD.get(kind, 'it takes no input')}. Leave it out."
         )
         report.add(step.at("input_mapping"), "unexpected_field", detail)
-
-
-def _refuse_role(step: Placed, report: Report) -> None:
-    for name in ("role_id", "role_name"):
-        if step.sent.get(name) is not None:
-            where = ", or name it in a step of the body" if step.holds_body else ""
-            detail = (
-                f"A step of the type {quoted(step.step_type)} is done without a role; "
-                f"leave it out{where}."
-            )
-            report.add(step.at(name), "unexpected_role", detail)
-
-
-def _check_role(step: Placed, roles: RoleDirectory, report: Report) -> None:
-    role_id, role_name = step.sent.get("role_id"), step.sent.get("role_name")
-    if role_id is not None and role_name is not None:
-        detail = "Name the role by role_id or by role_name, not by both."
-        report.add(step.at("role_id"), "ambiguous_role", detail)
-    elif role_id is None and role_name is None:
-        detail = "The step has no role; name one with role_name or role_id."
-        report.add(step.pointer, "missing_role", detail)
-    _check_role_exists(step, roles, report)
-
-
-def _check_role_exists(step: Placed, roles: RoleDirectory, report: Report) -> None:
-    role_id, name = step.get("role_id"), step.get("role_name")
-    if role_id is not None and normal_id(role_id) is None:
-        hint = " For a name, use role_name." if role_id in roles.names else ""
-        detail = f"{quoted(role_id)} is not a role's id, which is a UUID.{hint}"
-        report.add(step.at("role_id"), "unknown_role", detail)
-    elif role_id is not None and not roles.has_id(role_id):
-        detail = f"There is no role with the id {quoted(role_id)}."
-        report.add(step.at("role_id"), "unknown_role", detail)
-    if name is not None and name not in roles.names:
-        hint = report.suggest(name, roles.names)
-        detail = f"There is no role named {quoted(name)}.{hint}"
-        report.add(step.at("role_name"), "unknown_role", detail)

@@ -9,6 +9,7 @@ from core_orchestration.validation.report import Report
 from roles.problems import kind_of
 
 from .branching import check_choice
+from .patience import check_approval, check_child, check_wait
 
 _ENDS = ("while", "until", "count")
 
@@ -81,4 +82,7 @@ _CHECKS: Mapping[str, Callable[[Placed, Report], None]] = {
     "branch": check_choice,
     "parallel": _check_join,
     "stop": _check_stop,
+    "wait": check_wait,
+    "approval": check_approval,
+    "orchestration": check_child,
 }

@@ -18,38 +18,15 @@ from core_orchestration.validation.shapes import (
     text,
     whole_number,
 )
-from roles.problems import Problem, child, did_you_mean, kind_of, quoted
+from roles.problems import Problem, child
+
+from .rules import object_of, or_template, template
+from .waiting import WAITING_CONFIGS
 
 MAX_ITERATIONS = 100_000
 _MAX_PARALLEL = 1_000
 _MAX_COUNT = 1_000_000_000
-_CASE_FIELDS = ("branch", "condition")
-
-
-def _is_template(value: Any) -> bool:
-    return isinstance(value, str) and "{{" in value
-
-
-def _or_template(rule: Rule, wanted: str) -> Rule:
-    """Let a text with a placeholder stand for what the rule wants."""
-
-    def either(value: Any, pointer: str) -> Iterator[Problem]:
-        if isinstance(value, str) and not _is_template(value):
-            detail = (
-                f"This must be {wanted}, or a template with a placeholder in "
-                f"{{{{ }}}} that gives one, not the text {quoted(value)}."
-            )
-            yield Problem(pointer, "wrong_type", detail)
-        elif not isinstance(value, str):
-            yield from rule(value, pointer)
-
-    return either
-
-
-def _template(value: Any, pointer: str) -> Iterator[Problem]:
-    if value is None:
-        detail = "This must be a template, not null; leave it out to have none."
-        yield Problem(pointer, "wrong_type", detail)
+_CASE_FIELDS: Mapping[str, Rule] = {"branch": text(64), "condition": mapping}
 
 
 def _limit(value: Any, pointer: str) -> Iterator[Problem]:
@@ -76,27 +53,11 @@ def _cases(value: Any, pointer: str) -> Iterator[Problem]:
 
 
 def _case(case: Any, pointer: str) -> Iterator[Problem]:
-    if not isinstance(case, Mapping):
-        detail = f"A case is an object, not {kind_of(case)}."
-        yield Problem(pointer, "wrong_type", detail)
-        return
-    for name in _CASE_FIELDS:
+    for name in _CASE_FIELDS if isinstance(case, Mapping) else ():
         if name not in case:
             detail = f"A case has a branch and a condition; {name} is missing."
             yield Problem(pointer, "required", detail)
-    for name, value in case.items():
-        yield from _case_field(name, value, child(pointer, name))
-
-
-def _case_field(name: str, value: Any, pointer: str) -> Iterator[Problem]:
-    if name == "branch":
-        yield from text(64)(value, pointer)
-    elif name == "condition":
-        yield from mapping(value, pointer)
-    else:
-        hint = did_you_mean(name, _CASE_FIELDS)
-        detail = f"There is no field {quoted(name)} in a case.{hint}"
-        yield Problem(pointer, "unknown_field", detail)
+    yield from object_of(_CASE_FIELDS, "A case")(case, pointer)
 
 
 CONFIGS: Mapping[str, Mapping[str, Field]] = {
@@ -104,14 +65,12 @@ CONFIGS: Mapping[str, Mapping[str, Field]] = {
         "max_iterations": Field(rule=_limit),
         "while": Field(rule=mapping),
         "until": Field(rule=mapping),
-        "count": Field(
-            rule=_or_template(whole_number(0, _MAX_COUNT), "a whole number")
-        ),
+        "count": Field(rule=or_template(whole_number(0, _MAX_COUNT), "a whole number")),
         "on_limit": Field(rule=one_of("fail", "continue")),
         "collect": Field(rule=one_of("last", "all")),
     },
     "map": {
-        "items": Field(rule=_or_template(sequence, "a list")),
+        "items": Field(rule=or_template(sequence, "a list")),
         "max_parallel": Field(rule=whole_number(1, _MAX_PARALLEL)),
         "item_errors": Field(rule=one_of("fail", "continue", "drop")),
         "stop_after": Field(rule=whole_number(1, _MAX_COUNT)),
@@ -121,7 +80,7 @@ CONFIGS: Mapping[str, Mapping[str, Field]] = {
         "else": Field(rule=text(64)),
         "mode": Field(rule=one_of("first", "all")),
         "weights": Field(rule=_weights),
-        "sticky": Field(rule=_template),
+        "sticky": Field(rule=template),
     },
     "parallel": {
         "join": Field(rule=one_of("all", "any", "n_of_m")),
@@ -132,8 +91,9 @@ CONFIGS: Mapping[str, Mapping[str, Field]] = {
     "stop": {
         "status": Field(rule=one_of("completed", "failed")),
         "message": Field(rule=text(20_000)),
-        "output": Field(rule=_template),
+        "output": Field(rule=template),
     },
+    **WAITING_CONFIGS,
 }
 
 

@@ -36,6 +36,18 @@ def abreast(*body: Any, **fields: Any) -> dict[str, Any]:
     return _holder("abreast", "parallel", {}, body) | fields
 
 
+def wait(**config: Any) -> dict[str, Any]:
+    return {"key": "pause", "step_type": "wait", "config": config}
+
+
+def approval(**config: Any) -> dict[str, Any]:
+    return {"key": "ask", "step_type": "approval", "config": config}
+
+
+def child(**config: Any) -> dict[str, Any]:
+    return {"key": "child", "step_type": "orchestration", "config": config}
+
+
 def _holder(
     key: str, step_type: str, config: dict[str, Any], body: tuple[Any, ...]
 ) -> dict[str, Any]:

@@ -6,16 +6,8 @@ from typing import Any
 
 import pytest
 
-from core_orchestration.definition import (
-    RESERVED_KEYS,
-    Definition,
-    Step,
-    parse,
-    slug,
-    step_keys,
-    to_json,
-    walk,
-)
+from core_orchestration.definition import Definition, Step, parse, to_json
+from core_orchestration.keys import RESERVED_KEYS, slug, step_keys, walk
 
 
 def test_fields_that_are_left_out_get_their_defaults() -> None:

@@ -12,6 +12,8 @@ from tests.unit.core_orchestration.definitions import (
     ROLE_ID,
     WHEN,
     abreast,
+    approval,
+    child,
     codes,
     each,
     found,
@@ -20,6 +22,7 @@ from tests.unit.core_orchestration.definitions import (
     route,
     said,
     step,
+    wait,
 )
 
 HOLDERS = [loop, each, route, abreast]
@@ -41,7 +44,19 @@ def everything() -> dict[str, Any]:
         step("right", branch="bad", step_type="conditional", condition=WHEN),
         halt,
     )
-    return orchestration(each(loop(draft, judge), both), output="{{ context.each }}")
+    match = {"field": "event.payload.of", "operator": "==", "value": "{{ item }}"}
+    waiting = [
+        wait(event="{{ item }} is in", match=match, timeout_ms=5, on_timeout="fail"),
+        approval(prompt="Is {{ output }} right?", users=["ada"], form={}),
+        child(orchestration_name="Another", version=3, wait=False),
+    ]
+    tell = step("tell", input_mapping="{{ context.failure.message }}")
+    return orchestration(
+        each(loop(draft, judge), both, *waiting),
+        output="{{ context.each }}",
+        on_failure=[loop(tell, key="insist")],
+        limits={"max_steps": 7},
+    )
 
 
 def test_all_types_stand_in_each_other() -> None:
@@ -49,6 +64,7 @@ def test_all_types_stand_in_each_other() -> None:
     assert set(SUPPORTED) == {
         *("sequential", "parallel", "conditional"),
         *("loop", "map", "branch", "break", "stop"),
+        *("wait", "approval", "orchestration"),
     }
 
 
