@@ -18,7 +18,7 @@ from executions.announce import announce
 from executions.database import fetch
 from executions.lifecycle import Request
 from executions.models import Execution
-from executions.plan import Plan
+from executions.plan import Plan, can_undo, undoable
 from executions.situation import Situation
 from executions.states import (
     ACTIVE_EXECUTION,
@@ -123,8 +123,17 @@ def retry(execution_id: UUID, *, by: str | None, reason: str | None = None) -> b
             "The execution is completed; fork it from a step, or run it again.",
             code="completed",
         )
+    if lifecycle.undone_runs(execution_id):
+        raise Refused(
+            "Steps of the execution were undone, so it cannot go on from there; run it "
+            "again.",
+            code="undone",
+        )
     plan = pinned.plan(str(now.version_id))
     revival = revivals.decide(plan, revivals.ended_runs(execution_id))
+    for child in revival.children:  # before their parent waits for them again
+        with suppress(Refused):
+            retry(child, by=by, reason=reason)
     block = _first_block(plan, revival.paths, known)
     epoch = lifecycle.revive(
         execution_id,
@@ -139,6 +148,36 @@ def retry(execution_id: UUID, *, by: str | None, reason: str | None = None) -> b
     resumption.go_on(execution_id, which="all")
     announce(execution_id)
     return True
+
+
+def rollback(execution_id: UUID, *, by: str | None, reason: str | None = None) -> bool:
+    """
+    Undo the finished steps of an execution that say how, the last one first, each once.
+
+    One that is under way is ended first, as cancelled; one that has ended keeps its
+    status. False when nothing is left to be undone, or it is under way already.
+    """
+    now = _read(execution_id)
+    plan = pinned.plan(str(now.version_id))
+    if not can_undo(plan.definition):
+        raise Refused(
+            "None of the orchestration's steps says how to undo it: give them "
+            "`compensate`.",
+            code="nothing_to_undo",
+        )
+    if now.cancel_request and now.status in ACTIVE_EXECUTION:
+        raise _not_now(now, "be rolled back")
+    if now.status in TERMINAL_EXECUTION and not _is_to_undo(execution_id, plan):
+        return False
+    done = lifecycle.roll_back(execution_id, Request(by=by, reason=reason))
+    if done:
+        resumption.go_on(execution_id)
+    announce(execution_id)
+    return done
+
+
+def _is_to_undo(execution_id: UUID, plan: Plan) -> bool:
+    return bool(lifecycle.done_runs(execution_id, undoable(plan.definition)))
 
 
 def _first_block(plan: Plan, again: set[str], known: Situation) -> int:

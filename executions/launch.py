@@ -7,37 +7,36 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from uuid_utils.compat import uuid7
-
-from core_orchestration import versions
 from core_orchestration.definition import Definition
 from core_orchestration.models import Orchestration
-from core_orchestration.validation import Problem, check_input, storable_problems
 from executions import dispatch, lifecycle, pinned, resumption
 from executions.announce import announce
+from executions.creation import (
+    InvalidInput,
+    NotRunnable,
+    check,
+    pending,
+    pins_of,
+    problems_of,
+    runnable_version,
+)
 from executions.database import one_transaction
 from executions.models import Execution
-from executions.plan import roles_named
 from executions.signatures import Address
-from executions.states import ExecutionStatus
-from roles import snapshots
 from roles.schemas.values import same
-from roles.snapshots import Candidate, RoleUnavailable
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
 
 
-class NotRunnable(Exception):
-    """The orchestration cannot be started as it stands; the message says why."""
-
-
-class InvalidInput(Exception):
-    """The input does not fit the orchestration's input_schema."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("; ".join(problem.detail for problem in problems))
-        self.problems = problems
+__all__ = [
+    "Beginning",
+    "IdempotencyConflict",
+    "InvalidInput",
+    "NotRunnable",
+    "launch",
+    "launch_many",
+]
 
 
 class IdempotencyConflict(Exception):
@@ -79,16 +78,17 @@ def launch(
     request = _Request(orchestration, input, _key_of(by), idempotency_key, beginning)
     if first := request.made_before():
         return first
-    version = _runnable_version(orchestration)
+    version = runnable_version(orchestration)
     if beginning:
         version = beginning.version
     definition = pinned.plan(version).definition
-    _check(definition, input)
-    execution = _pending(
+    check(definition, input)
+    execution = pending(
         orchestration,
+        definition,
         input,
         version_id=UUID(version),
-        role_pins=_pins(definition, orchestration, version),
+        role_pins=pins_of(definition, orchestration, version),
         created_by_id=request.user,
         cursor=beginning.block if beginning else 0,
         idempotency_key=idempotency_key,
@@ -119,15 +119,16 @@ def launch_many(
     All or none: raises NotRunnable, or InvalidInput with the problems of each input
     below `/inputs/<index>`; then nothing was recorded.
     """
-    version = _runnable_version(orchestration)
+    version = runnable_version(orchestration)
     definition = pinned.plan(version).definition
     _check_all(definition, inputs)
     if not inputs:
         return []
-    pins = _pins(definition, orchestration, version)
+    pins = pins_of(definition, orchestration, version)
     executions = [
-        _pending(
+        pending(
             orchestration,
+            definition,
             given,
             version_id=UUID(version),
             role_pins=pins,
@@ -138,17 +139,6 @@ def launch_many(
     lifecycle.create_many(executions, timeout_ms=definition.timeout_ms)
     _send_all(version, executions)
     return executions
-
-
-def _pending(orchestration: Orchestration, given: Any, **more: Any) -> Execution:
-    return Execution(
-        id=uuid7(),
-        orchestration=orchestration,
-        status=ExecutionStatus.PENDING.value,
-        epoch=1,
-        input=given,
-        **more,
-    )
 
 
 def _key_of(user: AbstractBaseUser | None) -> int | None:
@@ -203,50 +193,14 @@ class _Request:
         return asked_version and first.origin == dict(self.beginning.origin)
 
 
-def _runnable_version(orchestration: Orchestration) -> str:
-    name = orchestration.name
-    if not orchestration.is_active:
-        raise NotRunnable(f"The orchestration {name!r} is not active.")
-    if orchestration.archived_at is not None:
-        raise NotRunnable(f"The orchestration {name!r} is archived.")
-    if orchestration.published_id is None:
-        raise NotRunnable(f"The orchestration {name!r} has no published version.")
-    return str(orchestration.published_id)
-
-
-def _check(definition: Definition, given: Any) -> None:
-    if problems := _problems(definition, given):
-        raise InvalidInput(problems)
-
-
 def _check_all(definition: Definition, inputs: Sequence[Any]) -> None:
     problems = [
         replace(problem, pointer=problem.pointer.replace("/input", f"/inputs/{n}", 1))
         for n, given in enumerate(inputs)
-        for problem in _problems(definition, given)
+        for problem in problems_of(definition, given)
     ]
     if problems:
         raise InvalidInput(problems)
-
-
-def _problems(definition: Definition, given: Any) -> list[Problem]:
-    problems = storable_problems(given, "/input")
-    return problems or check_input(definition.input_schema, given)
-
-
-def _pins(
-    definition: Definition, orchestration: Orchestration, version: str
-) -> dict[str, str]:
-    def may_use(role: Candidate) -> bool:
-        """Ask again: the name may have become that of somebody else's role."""
-        if role.owner in (None, orchestration.created_by_id):
-            return True
-        return versions.publisher_sees(version, role.spec.id)
-
-    try:
-        return snapshots.pin(roles_named(definition), may_use=may_use)
-    except RoleUnavailable as error:
-        raise NotRunnable(str(error)) from error
 
 
 def _send(execution: Execution, *, goes_on: bool) -> None:

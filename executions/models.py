@@ -85,8 +85,12 @@ class Execution(models.Model):
     # its end: True until it has.
     parent_path = models.CharField(max_length=4000, null=True, blank=True)  # noqa: DJ001
     awaited = models.BooleanField(null=True, blank=True)
+    # Whether something is to be done after a failure; and while that is done, with what
+    # the execution is to end: {"status", "path", ...}, `path` once it has begun.
+    unwinds = models.BooleanField(default=False, db_default=False)
+    unwinding = models.JSONField(null=True, blank=True)
     # How many executions stand above it.
-    depth = models.PositiveSmallIntegerField(db_default=0)
+    depth = models.PositiveSmallIntegerField(default=0, db_default=0)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.SET_NULL,
@@ -165,11 +169,11 @@ class Execution(models.Model):
                 condition=Q(parent_execution__isnull=False),
                 name="execution_by_parent",
             ),
-            # Children whose end their parent has still to hear of.
+            # Children whose parents wait for them, or have still to hear of their end.
             models.Index(
                 fields=["finished_at"],
-                condition=Q(awaited=True, finished_at__isnull=False),
-                name="execution_unheard",
+                condition=Q(awaited=True),
+                name="execution_awaited",
             ),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +30,20 @@ def render(execution_id: UUID, plan: Plan, known: Situation) -> Any:
         output = situation.output_after(execution_id, plan, plan.blocks[-1], known)
     context = known.context(plan, plan.output_needs)
     return plan.output.render(scope_of(context, output, first=False))
+
+
+def of_context(execution_id: UUID, plan: Plan) -> dict[str, Any]:
+    """Return what an execution without an output template came to: its context."""
+    known = situation.read_all(execution_id, plan)
+    return from_context(known.whole_context(plan)) if known else {}
+
+
+def from_context(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what went in, and errors where there were none."""
+    output = {key: value for key, value in context.items() if key != "input"}
+    if not output["errors"]:
+        del output["errors"]
+    return output
 
 
 class Unstorable(ValueError):

@@ -8,6 +8,7 @@ returned is then left to it.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -23,10 +24,16 @@ from executions import (
 )
 from executions.announce import announce
 from executions.canvas import Manner
+from executions.lifecycle import Posted
 from executions.native import Ending, Upshot
-from executions.paths import container_of
+from executions.paths import container_of, frame_of, is_beside
 from executions.plan import Plan, PlannedStep
 from executions.signatures import Address
+
+# Steps that end as soon as they begin lead on from one to the next. After so many in a
+# row a message does, lest a loop of them be as deep as it has turns.
+_MOST_IN_A_ROW = 10
+_in_a_row: ContextVar[int] = ContextVar("in_a_row", default=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,24 +112,85 @@ def hear(
     return _follow(address, planned, native.hear(address, planned), here)
 
 
+def unwind(address: Address) -> None:
+    """Begin with what is done after a failure, if that has not begun."""
+    path = lifecycle.begin_unwinding(UUID(address.execution))
+    known = situation.read(UUID(address.execution), ())
+    if path is not None and known is not None:
+        inside = address.at(path)
+        _go_to(inside, pinned.plan_of(inside), 0, known.role_pins, ())
+
+
+def finish_unwinding(address: Address) -> None:
+    """End an execution whose steps are undone, and whose failure was seen to."""
+    execution_id = UUID(address.execution)
+    if lifecycle.finish_unwinding(execution_id):
+        announce(execution_id)
+        _tell_parent(execution_id)
+
+
+def _tell_parent(child_id: UUID) -> None:
+    for parent_id, version, epoch, path in lifecycle.waiting_parent(child_id):
+        address = Address(
+            execution=str(parent_id), version=str(version), epoch=epoch
+        ).at(frame_of(path))
+        hear_child(address, pinned.plan_of(address).by_path[path], child_id)
+        announce(parent_id)
+
+
+def hear_child(address: Address, planned: PlannedStep, child_id: UUID) -> None:
+    """Let a step hear that its child has ended, and go on from there."""
+    _follow(address, planned, native.hear_child(address, planned, child_id), ())
+
+
 def wake(address: Address, planned: PlannedStep) -> None:
     """Let a step see that its time has come, and go on from there."""
     _follow(address, planned, native.wake(address, planned), ())
 
 
+def look(address: Address, planned: PlannedStep, *, news: Posted | None = None) -> bool:
+    """Let a step see whether the event that it waits for is there, and go on if so."""
+    upshot = native.look(address, planned, news=news)
+    follow(address, planned, upshot)
+    return upshot.ending is not None
+
+
 def left(address: Address, *, here: Collection[str] = ()) -> Here | None:
-    """Let the container of a frame that has ended hear of it."""
+    """Let those hear who wait for a frame that has ended, or for an execution."""
+    if not address.frame:
+        _tell_parent(UUID(address.execution))
+        return None
+    if is_beside(address.frame):
+        finish_unwinding(address)
+        return None
     around = address.around
     planned = pinned.plan_of(around).by_path[container_of(address.frame)]
     return hear(around, planned, here=here)
 
 
+def follow(address: Address, planned: PlannedStep, upshot: Upshot) -> None:
+    """Go on behind a step that was settled from outside."""
+    _follow(address, planned, upshot, ())
+
+
 def _follow(
+    address: Address, planned: PlannedStep, upshot: Upshot, here: Collection[str]
+) -> Here | None:
+    before = _in_a_row.set(_in_a_row.get() + 1)
+    try:
+        return _lead_on(address, planned, upshot, here)
+    finally:
+        _in_a_row.reset(before)
+
+
+def _lead_on(
     address: Address, planned: PlannedStep, upshot: Upshot, here: Collection[str]
 ) -> Here | None:
     if upshot.started:
         return _enter(address, upshot, here)
     match upshot.ending:
+        case Ending.SETTLED if _in_a_row.get() > _MOST_IN_A_ROW:
+            send_members(address, [planned.path])
         case Ending.SETTLED:
             return behind(address, planned, here=here)
         case Ending.FATAL if address.frame:
@@ -213,3 +281,5 @@ def _complete(address: Address, plan: Plan, known: situation.Situation) -> None:
     else:
         lifecycle.complete(execution_id, epoch=address.epoch, output=result)
     announce(execution_id)
+    if known.awaited:
+        _tell_parent(execution_id)

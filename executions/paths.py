@@ -10,6 +10,13 @@ is the frame without a path.
 from __future__ import annotations
 
 TOP = ""
+# Where what was done is undone, and where a failure is seen to: frames beside the top's
+# own steps, one for each time.
+UNWIND, ROLLBACK = "@unwind", "@rollback"
+# Below them, the step that undoes: it has a frame for each run that it undoes.
+UNDO = "@undo"
+_PLAIN = str.maketrans("/[]", "|()")
+_AS_IT_WAS = str.maketrans("|()", "/[]")
 
 
 def step_path(frame: str, key: str) -> str:
@@ -34,6 +41,27 @@ def container_of(frame: str) -> str:
 def name_of(frame: str) -> str:
     """Return what tells a frame from the others of its container."""
     return frame[frame.rindex("[") + 1 : -1]
+
+
+def is_beside(frame: str) -> bool:
+    """Tell whether a frame stands beside the top, and in no step of it."""
+    return frame.startswith((f"{UNWIND}[", f"{ROLLBACK}[")) and "/" not in frame
+
+
+def undo_name(path: str) -> str:
+    """Name the frame in which the step at `path` is undone."""
+    return path.translate(_PLAIN)
+
+
+def undone(name: str) -> str:
+    """Return the path of the step that a frame undoes, from the frame's name."""
+    return name.translate(_AS_IT_WAS)
+
+
+def undoes(path: str) -> str | None:
+    """Return the path of the step that the step at `path` undoes, if it undoes one."""
+    frame = frame_of(path)
+    return undone(name_of(frame)) if f"/{UNDO}[" in frame else None
 
 
 def split(frame: str) -> list[tuple[str, str]]:

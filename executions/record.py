@@ -10,10 +10,14 @@ from typing import Any
 
 from executions import pinned, standing
 from executions.models import Execution, StepRun
+from executions.output import from_context
+from executions.paths import undoes
 from executions.plan import Plan, find_step, rank
 from executions.situation import Row, Situation
+from executions.standing import Standing
 from executions.states import StepStatus
-from executions.waiting import WaitingOn
+
+_NOWHERE = Standing()
 
 
 def detail(
@@ -33,17 +37,25 @@ def detail(
     stands = standing.of(execution, plan, runs)
     output = execution.output
     if plan.output is None and output is None and execution.status == "completed":
-        output = {key: value for key, value in context.items() if key != "input"}
-        if not output["errors"]:
-            del output["errors"]
+        output = from_context(context)
     return summary(execution) | {
         "input": execution.input,
         "context": context,
         "output": output,
-        "step_logs": [step_log(run, plan, stands.steps.get(run.pk)) for run in runs],
+        "step_logs": _step_logs(plan, runs, stands),
         "usage": total_usage(runs),
         "waiting_on": stands.execution and asdict(stands.execution),
     }
+
+
+def _step_logs(
+    plan: Plan, runs: Sequence[StepRun], stands: Standing
+) -> list[dict[str, Any]]:
+    undoing = {undoes(run.path): run.status for run in runs}
+    return [
+        step_log(run, plan, stands) | {"compensation": undoing.get(run.path)}
+        for run in runs
+    ]
 
 
 def summary(execution: Execution) -> dict[str, Any]:
@@ -69,11 +81,10 @@ def summary(execution: Execution) -> dict[str, Any]:
     }
 
 
-def step_log(
-    run: StepRun, plan: Plan, waiting_on: WaitingOn | None = None
-) -> dict[str, Any]:
+def step_log(run: StepRun, plan: Plan, stands: Standing = _NOWHERE) -> dict[str, Any]:
     """Return a step run as a row of `step_logs`."""
-    step = find_step(plan.body, run.path)
+    step = find_step(plan, run.path)
+    waiting_on, question = stands.steps.get(run.pk), stands.questions.get(run.pk)
     return {
         "id": str(run.pk),
         "step_key": run.key,
@@ -90,12 +101,14 @@ def step_log(
         "duration_ms": duration_ms(run.started_at, run.finished_at),
         "usage": run.usage,
         "waiting_on": waiting_on and asdict(waiting_on),
+        "approval_id": str(question) if question else None,
+        "compensation": None,
     }
 
 
 def in_order(plan: Plan, runs: Iterable[StepRun]) -> list[StepRun]:
     """Sort step runs as their steps stand, those of a body behind the step's."""
-    return sorted(runs, key=lambda run: rank(plan.body, run.path))
+    return sorted(runs, key=lambda run: rank(plan, run.path))
 
 
 def total_usage(runs: Iterable[StepRun]) -> dict[str, int | float]:

@@ -25,12 +25,13 @@ from executions import (
     policy,
     queueing,
     resumption,
+    signals,
 )
 from executions.announce import announce
 from executions.database import UNREACHABLE, fetch
 from executions.lifecycle.losses import OVERRUN, WORKER_GONE
 from executions.lifecycle.pruning import BOUNDED_EACH, BOUNDS
-from executions.paths import frame_of
+from executions.paths import ROLLBACK, UNWIND, frame_of
 from executions.runs import run_of
 from executions.signatures import QUEUES
 
@@ -122,10 +123,48 @@ def hear_ended_frames() -> int:
 
 def _hear(execution_id: UUID, container: str) -> bool:
     address = resumption.address_of(execution_id).at(frame_of(container))
+    if container in (UNWIND, ROLLBACK):
+        passage.finish_unwinding(address)
+        return True
     planned = pinned.plan_of(address).by_path[container]
     passage.hear(address, planned)
     announce(execution_id)
     return True
+
+
+def hear_ended_children() -> int:
+    """Have steps hear that the executions which they run have ended."""
+    rows = lifecycle.unheard_children(batch=BATCH)
+    return sum(_safely(_hear_child, *row) for row in rows)
+
+
+def _hear_child(child_id: UUID, parent_id: UUID, path: str) -> bool:
+    address = resumption.address_of(parent_id).at(frame_of(path))
+    planned = pinned.plan_of(address).by_path[path]
+    passage.hear_child(address, planned, child_id)
+    announce(parent_id)
+    return True
+
+
+def end_forsaken_children() -> int:
+    """Cancel executions whose parent has ended, or waits for them no more."""
+    rows = lifecycle.forsaken_children(batch=BATCH)
+    return sum(_safely(_forsake, child_id) for child_id in rows)
+
+
+def _forsake(child_id: UUID) -> bool:
+    reason = "The execution that started it waits for it no more."
+    return control.cancel(child_id, by=None, reason=reason)
+
+
+def signals_are_left() -> bool:
+    """Tell whether there are events that their senders have not handed out."""
+    return signals.are_left()
+
+
+def hand_out_signals() -> int:
+    """Hand those out; with very many who wait for them that takes its time."""
+    return sum(map(signals.hand_out, signals.left()))
 
 
 # A timer that fired is put off, not taken away: should this process die before it

@@ -19,6 +19,7 @@ from executions import dispatch, failpoints, lifecycle, passage, pinned, situati
 from executions.canvas import Manner
 from executions.database import fetch
 from executions.identity import step_run_id
+from executions.lifecycle import Posted
 from executions.paths import TOP, frame_of
 from executions.plan import Plan
 from executions.signatures import Address
@@ -40,6 +41,11 @@ def go_on(execution_id: UUID, *, which: Which = "left") -> None:
     So in every frame that is open, and at the top.
     """
     address = address_of(execution_id)
+    known = situation.read(execution_id, ())
+    if known is not None and known.unwinding:
+        passage.unwind(address)
+        passage.finish_unwinding(address)
+    look(execution_id)
     for path in lifecycle.due_waits(execution_id):
         _wake(address, path)
     due = _due(execution_id, which)
@@ -48,6 +54,29 @@ def go_on(execution_id: UUID, *, which: Which = "left") -> None:
     going_on = [_goes_on(at, due, which) for at in everywhere]
     if everywhere and not any(going_on):
         _rest(everywhere[0])
+
+
+def look(execution_id: UUID) -> None:
+    """Let the steps that wait for events see whether those are there."""
+    for path in lifecycle.listening(execution_id):
+        look_at(execution_id, path)
+
+
+def look_at(execution_id: UUID, path: str, *, news: Posted | None = None) -> bool:
+    """
+    Let one of them do so, unless the `news` of an event are nothing to it.
+
+    It is asked again if the execution was sent again meanwhile.
+    """
+    address, before = address_of(execution_id), None
+    while address != before:
+        around = address.at(frame_of(path))
+        planned = pinned.plan_of(around).by_path[path]
+        if passage.look(around, planned, news=news):
+            rest(execution_id)
+            return True
+        address, before = address_of(execution_id), address
+    return False
 
 
 def _wake(address: Address, path: str) -> None:
@@ -67,6 +96,15 @@ def _goes_on(at: At, due: Set[str], which: Which) -> bool:
         _send(at, members, recovery=which != "all")
     _hear(at)
     return bool(members or at.unbegun)
+
+
+def rest(execution_id: UUID) -> None:
+    """Note that an execution waits for something outside, if no step is to begin."""
+    address = address_of(execution_id)
+    frames = (_at(address.at(frame)) for frame in (TOP, *_open_frames(execution_id)))
+    everywhere = [at for at in frames if at is not None and at.known.goes_on]
+    if everywhere and not any(at.block is None or at.unbegun for at in everywhere):
+        _rest(everywhere[0])
 
 
 def _rest(top: At) -> None:
@@ -192,22 +230,26 @@ def redispatch(execution_id: UUID) -> bool:
     """
     if situation.read(execution_id, ()) is None:
         return False
+    look(execution_id)
     top = _at(address_of(execution_id))
     if top is None:
         return False
-    if top.block is None:
+    if top.known.unwinding:
+        passage.unwind(top.address)
+        passage.finish_unwinding(top.address)
+    elif top.block is None:
         passage.end(top.address)
         return True
     inside = (_at(top.address.at(frame)) for frame in _open_frames(execution_id))
-    everywhere = [top, *(at for at in inside if at is not None)]
+    everywhere = [at for at in (top, *inside) if at is not None and at.known.goes_on]
     waiting = _not_due(execution_id)
     if not any(_is_left(at, waiting) for at in everywhere):
         lifecycle.leave(execution_id, epoch=top.known.epoch)
         _rest(top)
         return False
-    epoch = lifecycle.next_epoch(
-        execution_id, epoch=top.known.epoch, block=top.block.index
-    )
+    goes_on = top.block is not None and not top.known.unwinding
+    block = top.block.index if goes_on and top.block else top.known.cursor
+    epoch = lifecycle.next_epoch(execution_id, epoch=top.known.epoch, block=block)
     if epoch is None:
         return False
     log.warning("Execution %s is sent again.", execution_id)

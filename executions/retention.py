@@ -21,7 +21,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from executions import archive
+from executions import archive, lifecycle
 from executions.database import UNREACHABLE, borrowed_connection, fetch, one_transaction
 from executions.partitions import catalog, upkeep
 from executions.partitions.locking import LOCK
@@ -43,6 +43,7 @@ class Swept:
 
     executions: int = 0
     results: int = 0
+    signals: int = 0  # of everybody's; those of one execution leave with it
     periods: int = 0  # whose partitions were dropped
 
 
@@ -70,6 +71,8 @@ def sweep(days: float | None = None) -> Iterator[Swept]:
             yield Swept(results=number)
         for number in _sweep_executions(cutoff):
             yield Swept(executions=number)
+        for number in _sweep_signals(cutoff):
+            yield Swept(signals=number)
         for _ in upkeep.drop_old(cutoff):
             yield Swept(periods=1)
 
@@ -214,7 +217,7 @@ def _remove(batch: Sequence[Old]) -> int:
         return len(fetch(_REMOVE, {"ids": ids, "loose": loose}))
 
 
-# --- Celery's results -----------------------------------------------------------------
+# --- events from outside, and Celery's results ----------------------------------------
 
 # A chord's counter has no date. It is old when one of its tasks ended that long ago,
 # and then so are all with a lower id. They go before the results that tell.
@@ -246,6 +249,12 @@ _COUNT = _OLD.format(
     SELECT date_done FROM django_celery_results_groupresult) r
   WHERE r.date_done < %(cutoff)s)"""
 )
+
+
+def _sweep_signals(cutoff: datetime) -> Iterator[int]:
+    bound = first_id(cutoff)
+    while gone := lifecycle.forget_signals(cutoff, before=bound, batch=10 * BATCH):
+        yield gone
 
 
 def _sweep_results(cutoff: datetime) -> Iterator[int]:

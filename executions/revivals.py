@@ -34,6 +34,7 @@ class Ended:
     number: int | None = None  # of a frame
     began: bool = True
     heard: bool | None = None
+    child: UUID | None = None  # the execution that the step ran
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,6 +45,7 @@ class Revival:
     states: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     reopened: set[str] = field(default_factory=set)  # frames
     unheard: set[str] = field(default_factory=set)  # ends to be heard once more
+    children: set[UUID] = field(default_factory=set)  # executions to be retried, too
 
     @property
     def again(self) -> Again:
@@ -53,6 +55,7 @@ class Revival:
             containers=self.states,
             reopened=self.reopened,
             unheard=self.unheard,
+            children=self.children,
         )
 
     @property
@@ -62,7 +65,8 @@ class Revival:
 
 
 _ENDED_RUNS: LiteralString = """
-SELECT s.path, s.status, s.number, s.started_at IS NOT NULL, s.heard
+SELECT s.path, s.status, s.number, s.started_at IS NOT NULL, s.heard,
+  (s.state->>'execution_id')::uuid
 FROM executions_steprun s
 WHERE s.execution_id = %(execution)s AND {bounded} AND (s.cursor IS NOT NULL
   OR s.status IN ('failed', 'timed_out', 'cancelled', 'needs_attention'))
@@ -80,8 +84,9 @@ def ended_runs(execution_id: UUID) -> list[Ended]:
             number=number,
             began=began,
             heard=heard,
+            child=child,
         )
-        for path, status, number, began, heard in rows
+        for path, status, number, began, heard, child in rows
     ]
 
 
@@ -110,7 +115,10 @@ class _Decision:
         for run in self._steps[frame]:
             if not self._is_to_do_again(run):
                 continue
-            if frames := self._frames[run.path]:
+            if run.child is not None:
+                self._revival.states[run.path] = {}
+                self._revival.children.add(run.child)
+            elif frames := self._frames[run.path]:
                 self._hold(run, frames)
             else:
                 self._revival.steps.add(run.path)
@@ -118,7 +126,7 @@ class _Decision:
     def _is_to_do_again(self, run: Ended) -> bool:
         if run.status in _CUT:
             return True
-        step = find_step(self._plan.body, run.path)
+        step = find_step(self._plan, run.path)
         return run.status in _FAILED and (step is None or step.on_error == "fail")
 
     def _hold(self, run: Ended, frames: Sequence[Ended]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from executions.identity import step_run_id
@@ -24,8 +25,9 @@ def run_of(
     *,
     role_name: str = "",
     worker: UUID = NOBODY,
+    given: Any = None,
 ) -> NewRun:
-    """Describe the run of a step, its input left out."""
+    """Describe the run of a step; its input, where it is not `given`, is left out."""
     execution_id = UUID(address.execution)
     step = planned.step
     return NewRun(
@@ -37,7 +39,7 @@ def run_of(
         key=step.key,
         role_name=role_name,
         worker=worker,
-        input=None,
+        input=given,
         timeout_ms=step.timeout_ms,
         total_timeout_ms=step.total_timeout_ms,
         durable=step.at_most_once,

@@ -58,12 +58,16 @@ class Situation:
     role_pins: Mapping[str, str]
     input: Any
     rows: dict[str, Row]
+    awaited: bool = False  # by the execution that started it
+    unwinding: bool = False  # only what is done after a failure goes on
     frame: str = TOP
 
     @property
     def goes_on(self) -> bool:
         """Tell whether steps may begin."""
         alive = self.status in ("pending", "running", "waiting")
+        if self.unwinding and not self.frame.startswith("@"):
+            return False
         return alive and not self.cancelling and self._frame_is_open
 
     @property
@@ -108,6 +112,10 @@ class Situation:
 
     def _context(self, plan: Plan, paths: Iterable[str]) -> dict[str, Any]:
         context: dict[str, Any] = {"input": self.input}
+        if plan.is_beside and plan.outer is not None:
+            context |= dict.fromkeys(
+                plan.outer.body.makers
+            )  # it may not have come to be
         errors = {}
         exported: dict[str, Any] = {}
         for path, planned in plan.inwards(
@@ -136,7 +144,7 @@ _RUNS: LiteralString = """
 """
 _READ: LiteralString = """
 SELECT e.status, e.cancel_request IS NOT NULL, e.epoch, e.cursor, e.role_pins, e.input,
-  {runs}
+  e.awaited IS true, e.unwinding IS NOT NULL, {runs}
 FROM executions_execution e WHERE e.id = %(execution)s
 """
 _READ_NAMED = _READ.format(
@@ -188,6 +196,8 @@ def _situation(
     cursor: int,
     pins: Any,
     given: Any,
+    awaited: bool,
+    unwinding: bool,
     rows: Any,
 ) -> Situation:
     return Situation(
@@ -197,6 +207,8 @@ def _situation(
         cursor=cursor,
         role_pins=decoded(pins),
         input=decoded(given),
+        awaited=awaited,
+        unwinding=unwinding,
         rows={
             path: Row(StepStatus(state), *more)
             for path, state, *more in decoded(rows) or ()
@@ -206,7 +218,7 @@ def _situation(
 
 _READ_SOME: LiteralString = """
 SELECT e.id, e.status, e.cancel_request IS NOT NULL, e.epoch, e.cursor, e.role_pins,
-  e.input, {runs}
+  e.input, e.awaited IS true, {runs}
 FROM executions_execution e WHERE e.id = ANY(%(executions)s)
 """
 _READ_EACH = _READ_SOME.format(

@@ -18,10 +18,11 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 
 from core_orchestration.definition import Block
-from executions import dispatch, fleet, pinned, waiting
+from executions import dispatch, fleet, pinned, questions, waiting
 from executions.models import Execution, StepRun, Worker
 from executions.paths import frame_of
 from executions.plan import Plan, PlannedStep
+from executions.questions import Questions
 from executions.signatures import CONTROL_QUEUE
 from executions.states import (
     TERMINAL_EXECUTION,
@@ -41,17 +42,23 @@ _LARGE = ("input", "output", "exports", "usage")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What an execution waits for, and each of its step runs by its id."""
+    """
+    What an execution waits for, and each of its step runs by its id.
+
+    Those of them that ask people have a question, which has an id.
+    """
 
     execution: WaitingOn | None = None
     steps: Mapping[UUID, WaitingOn] = field(default_factory=dict)
+    questions: Mapping[UUID, UUID] = field(default_factory=dict)
 
 
 def of(execution: Execution, plan: Plan, runs: Sequence[StepRun]) -> Standing:
     """Say what an execution with all of these runs waits for; nothing once it ended."""
     if execution.status in TERMINAL_EXECUTION:
         return Standing()
-    return _judged(execution, plan, runs, fleet.read(_owners(runs)))
+    asked = questions.of((plan, run) for run in runs)
+    return _judged(execution, plan, runs, fleet.read(_owners(runs)), asked)
 
 
 def stuck(limit: int) -> list[tuple[Execution, WaitingOn]]:
@@ -60,10 +67,14 @@ def stuck(limit: int) -> list[tuple[Execution, WaitingOn]]:
     runs = _runs_of(executions)
     everybody = [run for each in runs.values() for run in each]
     now = fleet.read(_owners(everybody))
+    plans = {each: pinned.plan(str(each.version_id)) for each in executions}
+    asked = questions.of(
+        (plan, run) for each, plan in plans.items() for run in runs[each.pk]
+    )
     found = []
-    for execution in executions:
-        plan = pinned.plan(str(execution.version_id))
-        answer = _judged(execution, plan, runs[execution.pk], now).execution
+    for execution, plan in plans.items():
+        own = runs[execution.pk]
+        answer = _judged(execution, plan, own, now, asked).execution
         if answer and not _is_fresh(answer, now):
             found.append((execution, answer))
     return found
@@ -102,7 +113,11 @@ def _is_fresh(answer: WaitingOn, now: Fleet) -> bool:
 
 
 def _judged(
-    execution: Execution, plan: Plan, runs: Sequence[StepRun], now: Fleet
+    execution: Execution,
+    plan: Plan,
+    runs: Sequence[StepRun],
+    now: Fleet,
+    asked: Questions,
 ) -> Standing:
     facts = ExecutionFacts(
         status=ExecutionStatus(execution.status),
@@ -110,7 +125,7 @@ def _judged(
         cancel_request=execution.cancel_request,
         wake_at=execution.wake_at,
     )
-    steps = _Steps(execution=execution, plan=plan, runs=runs)
+    steps = _Steps(execution=execution, plan=plan, runs=runs, asked=asked)
     begun = {
         run.pk: steps.begun(run)
         for run in runs
@@ -122,6 +137,7 @@ def _judged(
             facts, [*begun.values(), *steps.whose_turn_it_is()], now
         ),
         steps={key: answer for key, answer in answers.items() if answer},
+        questions={run: each.id for run, each in asked.items() if run in begun},
     )
 
 
@@ -136,11 +152,12 @@ class _Steps:
     execution: Execution
     plan: Plan
     runs: Sequence[StepRun]
+    asked: Questions
     pools: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def begun(self, run: StepRun) -> StepFacts:
         """Picture a step that has a row."""
-        status = StepStatus(run.status)
+        status, asked = StepStatus(run.status), self.asked.get(run.pk)
         since = run.started_at
         queues: tuple[str, ...] = ()
         planned = self._planned(run.path)
@@ -157,6 +174,8 @@ class _Steps:
             attempt_deadline=run.attempt_deadline,
             retry_at=run.retry_at,
             error=(run.error or {}).get("message"),
+            asked=asked.asked if asked else None,
+            event=run.awaits,
         )
 
     def holds_frames(self, run: StepRun) -> bool:
@@ -169,7 +188,8 @@ class _Steps:
         """Picture the steps without a row that come next, at the top and in frames."""
         rows = {run.path for run in self.runs}
         settled = {run.path for run in self.runs if _is_settled(run.status)}
-        yield from self._turn_of(self.plan, self.execution.cursor, rows, settled)
+        if self.execution.unwinding is None:
+            yield from self._turn_of(self.plan, self.execution.cursor, rows, settled)
         for frame, cursor in self._open_frames():
             plan = pinned.plan_in(str(self.execution.version_id), frame)
             yield from self._turn_of(plan, cursor, rows, settled)

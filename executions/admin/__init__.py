@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from executions.admin.approvals import ApprovalAdmin
 from executions.admin.executions import ExecutionAdmin
 from executions.admin.orchestrations import RunnableOrchestrationAdmin
 from executions.admin.workers import WorkerAdmin
 
-__all__ = ["ExecutionAdmin", "RunnableOrchestrationAdmin", "WorkerAdmin"]
+__all__ = [
+    "ApprovalAdmin",
+    "ExecutionAdmin",
+    "RunnableOrchestrationAdmin",
+    "WorkerAdmin",
+]

@@ -21,12 +21,14 @@ from executions.bodies.base import (
 from executions.bodies.branches import BRANCH, PARALLEL
 from executions.bodies.items import MAP
 from executions.bodies.loop import LOOP
+from executions.bodies.undo import UNDO
 
 HOLDERS: Mapping[str, Holder] = {
     "branch": BRANCH,
     "loop": LOOP,
     "map": MAP,
     "parallel": PARALLEL,
+    "undo": UNDO,
 }
 
 __all__ = [

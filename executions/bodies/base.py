@@ -88,6 +88,13 @@ class Scene(Protocol):
     def holds_inside(self, frame: str, name: str) -> bool:
         """Decide a condition where a frame of the step has ended."""
 
+    def done(self, keys: Sequence[str]) -> Sequence[tuple[str, Any]]:
+        """
+        List runs of the execution's steps with these keys, the last one first.
+
+        Those that completed and were not undone before: each with its path and output.
+        """
+
 
 class Holder(Protocol):
     """How one type of step holds its body."""

@@ -7,44 +7,56 @@ from uuid import UUID
 
 from executions.database import fetch, json_or_null, one_transaction
 from executions.lifecycle.locking import lock_execution
-from executions.lifecycle.outcomes import STOPPED
+from executions.lifecycle.outcomes import FAILED_OR_UNWINDING, FAILING, STOPPED
 from executions.lifecycle.pruning import BOUNDED, bounds
 
 _END: LiteralString = f"""
 WITH ended AS (
   UPDATE executions_execution x
-  SET status = %(status)s, output = %(output)s::jsonb, error = %(error)s::jsonb,
-    finished_at = clock_timestamp(), wake_at = NULL
+  SET output = %(output)s::jsonb, error = %(error)s::jsonb, {{set}}
   WHERE x.id = %(execution)s AND {{guard}}
-  RETURNING x.id),
+  RETURNING x.id, x.status),
 {STOPPED.format(others="")},
 told AS (
   INSERT INTO executions_event (execution_id, type, path, data)
   SELECT %(execution)s, 'step.cancelled', cut.path, NULL::jsonb FROM cut
   UNION ALL
-  SELECT id, 'execution.' || %(status)s, NULL, %(data)s::jsonb FROM ended)
+  SELECT id, {FAILED_OR_UNWINDING}, NULL, %(data)s::jsonb FROM ended)
 SELECT id FROM ended
 """
-_END_OF_EPOCH = _END.format(
+# At once, or after what is to be done first.
+_AT_ONCE: LiteralString = """
+  status = %(status)s, finished_at = clock_timestamp(), wake_at = NULL
+"""
+_FAILING = FAILING.format(status="%(status)s")
+_COMPLETE = _END.format(
+    set=_AT_ONCE,
     guard="x.epoch = %(epoch)s AND x.status = 'running' AND x.cancel_request IS NULL"
+    " AND x.unwinding IS NULL",
+)
+_END_OF_EPOCH = _END.format(
+    set=_FAILING,
+    guard="x.epoch = %(epoch)s AND x.status = 'running' AND x.cancel_request IS NULL",
 )
 _END_UNBEGUN = _END.format(
+    set=_FAILING,
     guard="x.epoch = %(epoch)s AND x.status IN ('pending', 'running')"
-    " AND x.cancel_request IS NULL"
+    " AND x.cancel_request IS NULL",
 )
 _END_ACTIVE = _END.format(
-    guard="x.status IN ('pending', 'running', 'waiting', 'paused')"
+    set=_AT_ONCE, guard="x.status IN ('pending', 'running', 'waiting', 'paused')"
 )
 # A deadline stands still while its execution is paused.
 _END_OVERDUE = _END.format(
-    guard="x.deadline_at <= clock_timestamp()"
-    " AND x.status IN ('pending', 'running', 'waiting')"
+    set=_FAILING,
+    guard="x.deadline_at <= clock_timestamp() AND x.unwinding IS NULL"
+    " AND x.status IN ('pending', 'running', 'waiting')",
 )
 
 
 def complete(execution_id: UUID, *, epoch: int, output: Any) -> bool:
     """End an execution whose every step is settled."""
-    return _end(_END_OF_EPOCH, execution_id, "completed", epoch=epoch, output=output)
+    return _end(_COMPLETE, execution_id, "completed", epoch=epoch, output=output)
 
 
 def fail(

@@ -75,10 +75,11 @@ def start_frames(container: NewRun, names: Sequence[str | int]) -> list[str]:
     return paths
 
 
+# Few are unheard of, whose index is to be used: so the other one is kept from it (`+ 0`).
 _HEAR: LiteralString = f"""
 UPDATE executions_steprun s SET heard = true
 WHERE s.execution_id = %(execution)s AND s.heard = false
-  AND s.ordinal = %(ordinal)s AND starts_with(s.path, %(inside)s) AND {BOUNDED}
+  AND s.ordinal + 0 = %(ordinal)s AND starts_with(s.path, %(inside)s) AND {BOUNDED}
 RETURNING s.path, s.number, s.status = 'completed',
   CASE WHEN %(outputs)s THEN s.output END, s.error, s.state IS NOT NULL
 """

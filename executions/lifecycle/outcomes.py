@@ -74,6 +74,24 @@ _TOLD: LiteralString = """
     %(error)s::jsonb FROM done
 """
 
+# An execution `x` that something is to be done after: it does not end yet, and what was
+# sent so far counts no more. The reconciler goes on with it.
+UNWINDS: LiteralString = "(x.unwinds AND x.unwinding IS NULL)"
+FAILING: LiteralString = f"""
+  status = CASE WHEN {UNWINDS} THEN 'running' ELSE {{status}} END,
+  unwinding = CASE WHEN {UNWINDS} THEN jsonb_build_object('status', {{status}}::text)
+    ELSE x.unwinding END,
+  epoch = x.epoch + CASE WHEN {UNWINDS} THEN 1 ELSE 0 END,
+  deadline_at = CASE WHEN {UNWINDS} THEN NULL ELSE x.deadline_at END,
+  finished_at = CASE WHEN {UNWINDS} THEN NULL ELSE clock_timestamp() END,
+  wake_at = CASE WHEN {UNWINDS} THEN clock_timestamp() END
+"""
+# What to tell of it, once it has `ended`.
+FAILED_OR_UNWINDING: LiteralString = """
+  CASE WHEN ended.status = 'running' THEN 'execution.unwinding'
+    ELSE 'execution.' || ended.status END
+"""
+
 # With the execution, when it has just `ended`, its open steps are cut.
 STOPPED: LiteralString = f"""
 stopped AS (
@@ -135,17 +153,16 @@ WITH {_LOCKED.format(guard=_MAY_FAIL, lock="FOR NO KEY UPDATE")}
 {_DONE.format(held="FROM held", more="")},
 ended AS (
   UPDATE executions_execution x
-  SET status = 'failed', error = %(reason)s::jsonb,
-    finished_at = clock_timestamp(), wake_at = NULL
+  SET error = %(reason)s::jsonb, {FAILING.format(status="'failed'")}
   FROM e, done WHERE x.id = e.id
-  RETURNING x.id),
+  RETURNING x.id, x.status),
 {STOPPED.format(others="AND s.id <> %(id)s")},
 told AS (
   INSERT INTO executions_event (execution_id, type, path, data) {_TOLD}
   UNION ALL
   SELECT %(execution)s, 'step.cancelled', cut.path, NULL FROM cut
   UNION ALL
-  SELECT id, 'execution.failed', NULL, %(reason)s::jsonb FROM ended)
+  SELECT id, {FAILED_OR_UNWINDING}, NULL, %(reason)s::jsonb FROM ended)
 SELECT id FROM done
 """
 
@@ -268,7 +285,7 @@ _WAKE: LiteralString = """
 UPDATE executions_execution x
 SET wake_at = least(x.wake_at, coalesce(%(at)s::timestamptz,
   clock_timestamp() + %(in_ms)s * interval '1 ms'))
-WHERE x.id = ANY(%(executions)s) AND x.status IN ('pending', 'running')
+WHERE x.id = ANY(%(executions)s) AND x.status IN ('pending', 'running', 'waiting')
 RETURNING x.id
 """
 

@@ -17,10 +17,12 @@ _CREATE: LiteralString = """
 WITH made AS (
   INSERT INTO executions_execution
     (id, orchestration_id, version_id, status, epoch, cursor, role_pins, input,
-     idempotency_key, created_by_id, origin, deadline_at, wake_at, resends)
+     idempotency_key, created_by_id, origin, parent_execution_id, parent_path, awaited,
+     depth, unwinds, deadline_at, wake_at, resends)
   VALUES (%(id)s, %(orchestration)s, %(version)s, 'pending', 1, %(cursor)s,
      %(pins)s::jsonb, %(input)s::jsonb, %(idempotency_key)s, %(created_by)s,
-     %(origin)s::jsonb,
+     %(origin)s::jsonb, %(parent)s, %(parent_path)s, %(awaited)s, %(depth)s,
+     %(unwinds)s,
      clock_timestamp() + %(timeout_ms)s::bigint * interval '1 ms',
      clock_timestamp() + %(timeout_ms)s::bigint * interval '1 ms', 0)
   ON CONFLICT (created_by_id, idempotency_key) WHERE idempotency_key IS NOT NULL
@@ -51,6 +53,11 @@ def create(execution: Execution, *, timeout_ms: int | None) -> bool:
             "created_by": execution.created_by_id,
             "cursor": execution.cursor,
             "origin": json_or_null(execution.origin),
+            "parent": execution.parent_execution_id,
+            "parent_path": execution.parent_path,
+            "awaited": execution.awaited,
+            "depth": execution.depth,
+            "unwinds": execution.unwinds,
             "timeout_ms": timeout_ms,
         },
     )
@@ -63,9 +70,9 @@ _CREATE_MANY: LiteralString = """
 WITH made AS (
   INSERT INTO executions_execution
     (id, orchestration_id, version_id, status, epoch, cursor, role_pins, input,
-     created_by_id, deadline_at, wake_at, resends)
+     created_by_id, unwinds, deadline_at, wake_at, resends)
   SELECT new.id, %(orchestration)s, %(version)s, 'pending', 1, 0, %(pins)s::jsonb,
-     new.input, %(created_by)s,
+     new.input, %(created_by)s, %(unwinds)s,
      clock_timestamp() + %(timeout_ms)s::bigint * interval '1 ms',
      clock_timestamp() + %(timeout_ms)s::bigint * interval '1 ms', 0
   FROM unnest(%(ids)s::uuid[], %(inputs)s::jsonb[]) AS new(id, input)
@@ -87,6 +94,7 @@ def create_many(executions: Sequence[Execution], *, timeout_ms: int | None) -> N
         "version": first.version_id,
         "pins": json_or_null(first.role_pins),
         "created_by": first.created_by_id,
+        "unwinds": first.unwinds,
         "timeout_ms": timeout_ms,
     }
     made = dict(fetch(_CREATE_MANY, params))

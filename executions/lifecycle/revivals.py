@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from executions.database import fetch, one_transaction
 from executions.identity import step_run_id
+from executions.lifecycle.children import await_children
 from executions.lifecycle.locking import lock_execution
 from executions.lifecycle.pruning import BOUNDED, bounds
 from executions.lifecycle.requests import Request
@@ -21,6 +22,7 @@ WITH done AS (
     status = CASE WHEN x.started_at IS NULL THEN 'pending' ELSE 'running' END,
     epoch = x.epoch + 1, cursor = %(block)s, error = NULL, output = NULL,
     finished_at = NULL, paused_at = NULL, cancel_request = NULL, resends = 0,
+    unwinding = NULL,
     dispatched_at = clock_timestamp(),
     deadline_at = clock_timestamp() + %(timeout_ms)s::bigint * interval '1 ms',
     wake_at = clock_timestamp() + %(timeout_ms)s::bigint * interval '1 ms'
@@ -86,13 +88,15 @@ class Again:
     What is to be done again, by path.
 
     Steps get a new budget of tries; `containers`, with what they are to count, hold
-    their frames again, of which some are `reopened` and some ends are heard anew.
+    their frames again, of which some are `reopened` and some ends are heard anew; or
+    they wait again for `children`.
     """
 
     steps: Collection[str] = ()
     containers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     reopened: Collection[str] = ()
     unheard: Collection[str] = ()
+    children: Collection[UUID] = ()
 
 
 def revive(
@@ -132,6 +136,7 @@ def _hold_again(execution_id: UUID, params: Mapping[str, Any], again: Again) -> 
     fetch(_HOLD_AGAIN, {**params, **containers})
     fetch(_REOPEN, {"ids": _ids(execution_id, again.reopened)})
     fetch(_HEAR_AGAIN, {"ids": _ids(execution_id, again.unheard)})
+    await_children(again.children)
 
 
 def _ids(execution_id: UUID, paths: Iterable[str]) -> list[UUID]:

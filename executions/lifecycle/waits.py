@@ -37,7 +37,7 @@ s AS (
     (id, execution_id, ordinal, path, key, role_name, status, attempt, crashes, fence,
      input, state, awaits, retry_at, started_at)
   SELECT %(id)s, e.id, %(ordinal)s, %(path)s, %(key)s, '', 'waiting', 1, 0, 1,
-    %(input)s::jsonb, %(state)s::jsonb, %(awaits)s::text, {due}, clock_timestamp()
+    %(input)s::jsonb, {state}, %(awaits)s::text, {due}, clock_timestamp()
   FROM {within}
   ON CONFLICT (id) DO UPDATE SET
     status = 'waiting', attempt = s.attempt + 1, fence = s.fence + 1,
@@ -55,6 +55,8 @@ SELECT {claimed} FROM s, e
 """
 _DUE: LiteralString = """coalesce(%(until)s::timestamptz,
   clock_timestamp() + %(in_ms)s::bigint * interval '1 ms')"""
+_STATE: LiteralString = """CASE WHEN %(afresh)s
+  THEN jsonb_build_object('since', clock_timestamp()) ELSE %(state)s::jsonb END"""
 
 
 def _begin_sql(*, in_frame: bool) -> LiteralString:
@@ -65,6 +67,7 @@ def _begin_sql(*, in_frame: bool) -> LiteralString:
         begun=BEGUN,
         claimed=CLAIMED,
         due=_DUE,
+        state=_STATE,
     )
 
 
@@ -78,10 +81,13 @@ class Waiting:
     """
     What a step waits for, besides its frames.
 
-    An event of a name, or the clock: a moment or, without one, some milliseconds.
+    An event of a name, or the clock: a moment or, without one, some milliseconds. Of
+    events those count that came since the execution was made or, `afresh`, since the
+    step began to wait.
     """
 
     event: str | None = None
+    afresh: bool = False
     until: datetime | None = None
     in_ms: int | None = None
 
@@ -102,6 +108,7 @@ def begin_waiting(
     params = run.params() | {
         "state": json_or_null(state),
         "awaits": waits.event,
+        "afresh": waits.afresh,
         "until": waits.until,
         "in_ms": waits.in_ms,
     }

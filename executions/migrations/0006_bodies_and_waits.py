@@ -130,12 +130,22 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="execution",
             name="depth",
-            field=models.PositiveSmallIntegerField(db_default=0),
+            field=models.PositiveSmallIntegerField(db_default=0, default=0),
         ),
         migrations.AddField(
             model_name="execution",
             name="parent_path",
             field=models.CharField(blank=True, max_length=4000, null=True),
+        ),
+        migrations.AddField(
+            model_name="execution",
+            name="unwinding",
+            field=models.JSONField(blank=True, null=True),
+        ),
+        migrations.AddField(
+            model_name="execution",
+            name="unwinds",
+            field=models.BooleanField(db_default=False, default=False),
         ),
         migrations.AddField(
             model_name="steprun",
@@ -175,9 +185,9 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="execution",
             index=models.Index(
-                condition=models.Q(("awaited", True), ("finished_at__isnull", False)),
+                condition=models.Q(("awaited", True)),
                 fields=["finished_at"],
-                name="execution_unheard",
+                name="execution_awaited",
             ),
         ),
         migrations.AddIndex(

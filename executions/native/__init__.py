@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from core_orchestration.language import TemplateRenderError
-from executions import lifecycle
+from executions import lifecycle, milestones
 from executions.bodies import HOLDERS, Fault
 from executions.database import one_transaction
 from executions.lifecycle import Claim
-from executions.native import holding, markers, waiting
+from executions.lifecycle.locking import lock_execution
+from executions.native import asking, children, holding, markers, waiting
+from executions.native.answering import take
+from executions.native.children import hear as hear_child
 from executions.native.ending import OPEN, refuse, skip
+from executions.native.events import look
 from executions.native.holding import hear
 from executions.native.place import Place, place
 from executions.native.upshot import NOTHING, Ending, Upshot
@@ -24,13 +28,18 @@ from executions.signatures import Address
 
 _BEGIN: Mapping[str, Callable[[Place], Upshot]] = {
     **dict.fromkeys(HOLDERS, holding.begin),
+    "approval": asking.begin,
     "break": markers.end_loop,
+    "orchestration": children.begin,
     "stop": markers.stop,
     "wait": waiting.begin,
 }
 
 
-_WAKE: Mapping[str, Callable[[Place, Claim], Upshot]] = {"wait": waiting.wake}
+_WAKE: Mapping[str, Callable[[Place, Claim], Upshot]] = {
+    "approval": asking.wake,
+    "wait": waiting.wake,
+}
 
 
 def begin(address: Address, planned: PlannedStep) -> Upshot:
@@ -44,9 +53,21 @@ def begin(address: Address, planned: PlannedStep) -> Upshot:
     try:
         if at.is_skipped():
             return skip(run_of(address, planned))
-        return _BEGIN[planned.step.step_type](at)
+        act = _BEGIN[planned.step.step_type]
+        if planned.step.milestone is not None and row is None:
+            return _begin_in_time(at, act)
+        return act(at)
     except (Fault, TemplateRenderError) as error:
         return refuse(at, error)
+
+
+def _begin_in_time(at: Place, act: Callable[[Place], Upshot]) -> Upshot:
+    """Let a step begin if its milestone is not past."""
+    with one_transaction():
+        lock_execution(at.uuid)
+        if milestones.is_past(at.uuid, at.planned):
+            return skip(run_of(at.address, at.planned))
+        return act(at)
 
 
 def wake(address: Address, planned: PlannedStep) -> Upshot:
@@ -63,4 +84,13 @@ def wake(address: Address, planned: PlannedStep) -> Upshot:
         return act(at, claim)
 
 
-__all__ = ["Ending", "Upshot", "begin", "hear", "wake"]
+__all__ = [
+    "Ending",
+    "Upshot",
+    "begin",
+    "hear",
+    "hear_child",
+    "look",
+    "take",
+    "wake",
+]

@@ -14,7 +14,13 @@ from executions.states import StepStatus
 
 
 def stop(at: Place) -> Upshot:
-    """End the execution, and cut whatever else is under way."""
+    """
+    End the execution, and cut whatever else is under way.
+
+    After a failure it ends what is done after that; the execution has its end already.
+    """
+    if at.known.unwinding:
+        return _stop_unwinding(at)
     config, templates = at.planned.step.config, at.planned.compiled.templates
     message = at.render("message") if "message" in templates else None
     failed = config.get("status", "completed") == "failed"
@@ -29,6 +35,17 @@ def stop(at: Place) -> Upshot:
             settle(at, claim, {"message": message} if message is not None else None)
             lifecycle.complete(at.uuid, epoch=at.address.epoch, output=result)
     return Upshot(ending=Ending.OVER)
+
+
+def _stop_unwinding(at: Place) -> Upshot:
+    beside = next(plan for plan in at.planned.plan.outwards() if plan.is_beside)
+    with one_transaction():
+        claim = lifecycle.begin_waiting(run_of(at.address, at.planned))
+        if claim is None:
+            return NOTHING
+        settle(at, claim, None)
+        lifecycle.break_frame(claim.run, beside.frame, output=None)
+    return Upshot(ending=Ending.LEFT, left=beside.frame)
 
 
 def _result(at: Place) -> object:

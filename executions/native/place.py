@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -39,6 +39,11 @@ class Place:
     def holds(self, name: str, values: Mapping[str, Any] | None = None) -> bool:
         return self.planned.compiled.conditions[name].holds(self._scope(values))
 
+    def holds_of(self, name: str, **roots: Any) -> bool:
+        """Decide by a condition that sees more than the step does."""
+        condition = self.planned.compiled.conditions[name]
+        return condition.holds({**self._scope(), **roots})
+
     def holds_inside(self, frame: str, name: str) -> bool:
         inside = self.planned.plan.inside(self.planned, frame)
         condition = self.planned.compiled.conditions[name]
@@ -65,6 +70,9 @@ class Place:
         """Return what `output` means at the step."""
         plan, block = self.planned.plan, self.planned.block
         return situation.previous_output(self.uuid, plan, block, self.known)
+
+    def done(self, keys: Sequence[str]) -> Sequence[tuple[str, Any]]:
+        return lifecycle.done_runs(self.uuid, keys)
 
     def is_skipped(self) -> bool:
         condition = self.planned.condition

@@ -7,7 +7,8 @@ compiles one once and keeps it. `placed` puts a body where a frame runs it.
 
 from __future__ import annotations
 
-from executions.plan.compiled import find_step, rank, roles_named
+from executions.plan.compiled import Body, roles_named
+from executions.plan.order import find_step, rank
 from executions.plan.placed import (
     Needs,
     Plan,
@@ -16,15 +17,22 @@ from executions.plan.placed import (
     plan_at,
     scope_of,
 )
+from executions.plan.readers import ESCALATION_TIME
+from executions.plan.unwinding import can_undo, undoable, unwinds
 
 __all__ = [
+    "ESCALATION_TIME",
+    "Body",
     "Needs",
     "Plan",
     "PlannedStep",
+    "can_undo",
     "compile_plan",
     "find_step",
     "plan_at",
     "rank",
     "roles_named",
     "scope_of",
+    "undoable",
+    "unwinds",
 ]

@@ -15,12 +15,14 @@ from core_orchestration.definition import (
     blocks_of,
 )
 from core_orchestration.language import Condition, Reference, Template
+from executions.paths import UNWIND
 from executions.plan.readers import UNTIL, Reader, conditions_of, templates_of
+from executions.plan.unwinding import UNDO_TYPE, steps_beside
 from roles.references import reference
 
 ONLY_BODY = ""  # how the one body of a loop or a map is called
 # What steps read of the frames that they stand in.
-FRAME_ROOTS = frozenset({"index", "item", "loop"})
+FRAME_ROOTS = frozenset({"failure", "index", "item", "loop"})
 _NO_STEPS = frozenset({"", "input", "errors"}) | FRAME_ROOTS
 
 
@@ -154,7 +156,7 @@ class Body:
                 bodies = {}
                 for name, steps in _bodies(step).items():
                     bodies[name] = Body(steps=steps, first=inside)
-                    inside += _size(steps)
+                    inside += size(steps)
                 yield CompiledStep(
                     step=step, ordinal=self.first + place, block=block, bodies=bodies
                 )
@@ -163,50 +165,18 @@ class Body:
 def _bodies(step: Step) -> Mapping[str, tuple[Step, ...]]:
     if not step.steps:
         return {}
-    return (
-        step.branches if step.step_type in BRANCHING_TYPES else {ONLY_BODY: step.steps}
-    )
+    if step.step_type in BRANCHING_TYPES or step.step_type == UNDO_TYPE:
+        return step.branches
+    return {ONLY_BODY: step.steps}
 
 
-def _size(steps: Sequence[Step]) -> int:
-    return sum(1 + _size(step.steps) for step in steps)
-
-
-def find_step(top: Body, path: str) -> Step | None:
-    """Find the step at a path, whatever frames it runs in; None for no path of these."""
-    *_, last = _trace(top, path)
-    return last[0].step if last[0] else None
-
-
-def rank(top: Body, path: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort paths as the steps stand, those of a body behind the step that holds it."""
-    return tuple(
-        (one.ordinal if one else 0, _number(one, name), name)
-        for one, name in _trace(top, path)
-    )
-
-
-def _number(one: CompiledStep | None, name: str) -> int:
-    """Give the frames of a step numbers in their order; the step itself comes first."""
-    if one is None or not name:
-        return -1
-    return int(name) if name.isdigit() else list(one.bodies).index(name)
-
-
-def _trace(top: Body, path: str) -> Iterator[tuple[CompiledStep | None, str]]:
-    """Follow a path from the top: each step on it, and the frame of it that is next."""
-    body: Body | None = top
-    for part in path.split("/"):
-        key, _, rest = part.partition("[")
-        one, name = (body.by_key.get(key) if body else None), rest.removesuffix("]")
-        yield one, name
-        bodies = one.bodies if one else {}
-        body = bodies.get(ONLY_BODY) or bodies.get(name)
+def size(steps: Sequence[Step]) -> int:
+    return sum(1 + size(step.steps) for step in steps)
 
 
 def roles_named(definition: Definition) -> set[str]:
     """Collect how the steps name their roles, for pinning."""
-    return set(_roles(definition.steps))
+    return {*_roles(definition.steps), *_roles(steps_beside(definition, UNWIND))}
 
 
 def _roles(steps: Sequence[Step]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
-from typing import Any
+from typing import Any, ClassVar
 
 from core_orchestration.definition import Block, Definition, Step
 from core_orchestration.language import Condition, Template
@@ -17,8 +17,10 @@ from executions.plan.compiled import (
     Body,
     CompiledStep,
     Reads,
+    size,
 )
 from executions.plan.readers import Reader
+from executions.plan.unwinding import steps_beside
 
 _SHORTEST_MS = 1_000
 
@@ -87,11 +89,13 @@ class PlannedStep:
         Tell whether the step may be claimed before its turn comes.
 
         A tight time limit would be felt, and whoever may run but once must not be
-        taken for begun. What the engine does itself is claimed by nobody.
+        taken for begun. Another one's beginning may come first. What the engine does
+        itself is claimed by nobody.
         """
         return (
             self.step.has_role
             and not self.step.at_most_once
+            and self.step.milestone is None
             and self.step.timeout_ms >= _SHORTEST_MS
         )
 
@@ -104,6 +108,8 @@ class Plan:
     At the top, where there is no `outer` plan, it is the whole version's, with its
     output template.
     """
+
+    BESIDE: ClassVar[frozenset[str]] = frozenset({paths.UNWIND, paths.ROLLBACK})
 
     definition: Definition
     body: Body
@@ -141,9 +147,40 @@ class Plan:
     def inside(self, container: PlannedStep, name: str | int) -> Plan:
         """Put the body that a step holds into the frame `name` of it."""
         bodies = container.compiled.bodies
-        body = bodies[ONLY_BODY if ONLY_BODY in bodies else str(name)]
         frame = paths.frame_path(container.path, name)
+        if container.step.key == paths.UNDO:
+            return self._undoing(bodies, frame, paths.undone(str(name)))
+        body = bodies[ONLY_BODY if ONLY_BODY in bodies else str(name)]
         return Plan(definition=self.definition, body=body, frame=frame, outer=self)
+
+    def _undoing(self, bodies: Mapping[str, Body], frame: str, undone: str) -> Plan:
+        """Put what undoes a step where it sees what that step saw."""
+        *_, top = self.outwards()
+        around = plan_at(top, paths.frame_of(undone))
+        body = bodies[undone.rpartition("/")[2]]
+        return Plan(definition=self.definition, body=body, frame=frame, outer=around)
+
+    def beside(self, pseudo: str, name: str = "") -> Plan:
+        """Put what is done after a failure beside the top."""
+        return Plan(
+            definition=self.definition,
+            body=self._beside[pseudo],
+            frame=paths.frame_path(pseudo, name),
+            outer=self,
+        )
+
+    @cached_property
+    def _beside(self) -> Mapping[str, Body]:
+        first = size(self.definition.steps)
+        return {
+            pseudo: Body(steps=steps_beside(self.definition, pseudo), first=first)
+            for pseudo in self.BESIDE
+        }
+
+    @property
+    def is_beside(self) -> bool:
+        """Tell whether these steps are what is done after a failure."""
+        return paths.is_beside(self.frame)
 
     def outwards(self) -> Iterator[Plan]:
         """Give this plan, and those of the frames around it up to the top."""
@@ -233,6 +270,9 @@ def plan_at(top: Plan, frame: str) -> Plan:
     """Find the plan of a frame; LookupError when the version has no such body."""
     plan = top
     for key, name in paths.split(frame):
+        if key in Plan.BESIDE:
+            plan = plan.beside(key, name)
+            continue
         container = plan.by_path[paths.step_path(plan.frame, key)]
         plan = plan.inside(container, name)
     return plan

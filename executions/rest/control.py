@@ -94,6 +94,14 @@ class ControlActions(Resource):
     def retry(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return self._control(request, control.retry)
 
+    @_verb(
+        "Undo what was done",
+        "Finished steps that have `compensate` are undone, the last one first, each "
+        "once; an execution that is under way is ended first.",
+    )
+    def rollback(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return self._control(request, control.rollback)
+
     @extend_schema(
         summary="Settle a step that needs attention",
         description="`complete` records the given output, `fail` the given reason, "

@@ -55,7 +55,13 @@ class StepLogSerializer(serializers.Serializer[Any]):
     finished_at = serializers.DateTimeField(allow_null=True)
     duration_ms = serializers.IntegerField(allow_null=True)
     usage = serializers.DictField(allow_null=True)
+    compensation = serializers.CharField(
+        allow_null=True, help_text="The status of what undid it; null unless it was."
+    )
     waiting_on = WaitingOnSerializer(allow_null=True)
+    approval_id = serializers.UUIDField(
+        allow_null=True, help_text="What the step asks, while that is open."
+    )
 
 
 class OriginSerializer(serializers.Serializer[Any]):

@@ -17,13 +17,13 @@ from executions.listing import kinds_for
 from executions.models import Execution
 from executions.rest.accepted import accepted, key_of, makes_execution
 from executions.rest.bulk import BulkActions
-from executions.rest.control import ControlActions
 from executions.rest.filters import ExecutionFilter
 from executions.rest.serializers import (
     ExecuteSerializer,
     ExecutionSerializer,
     ExecutionSummarySerializer,
 )
+from executions.rest.signals import SignalActions
 from roles.replicas import ListedFromReplica
 from roles.rest.bodies import fields_of
 from roles.rest.resources import Resource
@@ -31,7 +31,7 @@ from roles.rest.resources import Resource
 
 @extend_schema(tags=["executions"])
 @extend_schema_view(list=extend_schema(summary="List executions, newest first"))
-class ExecutionViewSet(ListedFromReplica, ListModelMixin, ControlActions, BulkActions):
+class ExecutionViewSet(ListedFromReplica, ListModelMixin, SignalActions, BulkActions):
     """Runs of orchestrations, each pinned to the version that it started with."""
 
     queryset = Execution.objects.all()

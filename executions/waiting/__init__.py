@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from executions.waiting.decision import PATIENCE, of_execution, of_step
 from executions.waiting.facts import (
+    Asked,
     ExecutionFacts,
     Fleet,
     Kind,
@@ -21,6 +22,7 @@ from executions.waiting.words import crowd, reconciler_wanted, start_worker
 
 __all__ = [
     "PATIENCE",
+    "Asked",
     "ExecutionFacts",
     "Fleet",
     "Kind",

@@ -147,11 +147,37 @@ def _needs_attention(step: StepFacts, _: ExecutionFacts, fleet: Fleet) -> Waitin
 
 
 def _waits(step: StepFacts, execution: ExecutionFacts, fleet: Fleet) -> WaitingOn:
+    return (
+        _held(execution, step, fleet) or _asks(step) or _listens(step) or _goes_by(step)
+    )
+
+
+def _asks(step: StepFacts) -> WaitingOn | None:
+    if (asked := step.asked) is None:
+        return None
+    who = words.people(asked)
+    return _answer(
+        Kind.APPROVAL,
+        step,
+        f"An answer to {step} is due from {who}.",
+        words.ANSWER_IT,
+        since=asked.since,
+        expected=asked.until,
+    )
+
+
+def _listens(step: StepFacts) -> WaitingOn | None:
+    if (name := step.event) is None:
+        return None
+    detail, cure = words.event(name, str(step)), words.post_event(name)
+    until = step.retry_at
+    return _answer(Kind.WAIT, step, detail, cure, since=step.since, expected=until)
+
+
+def _goes_by(step: StepFacts) -> WaitingOn:
     detail = f"It is what {step} is there for: to wait."
     until = step.retry_at or step.attempt_deadline
-    return _held(execution, step, fleet) or _answer(
-        Kind.WAIT, step, detail, since=step.since, expected=until
-    )
+    return _answer(Kind.WAIT, step, detail, since=step.since, expected=until)
 
 
 # --- steps that are to begin ----------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -94,12 +94,25 @@ class ExecutionFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A question that waits for people; if nobody is named, for those who steer."""
+
+    users: Sequence[str] = ()
+    groups: Sequence[str] = ()
+    permissions: Sequence[str] = ()
+    steering: bool = False
+    since: datetime
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepFacts:
     """
     A step that is not settled; without a status its turn has come, but no row yet.
 
     `key` is None where all steps are settled and only the end is to be recorded.
-    `queues` are those that its message passes, empty if they cannot be told.
+    `queues` are those that its message passes, empty if they cannot be told; `asked`
+    is what it waits for an answer to, and `event` the name of one that it waits for.
     """
 
     key: str | None
@@ -111,6 +124,8 @@ class StepFacts:
     attempt_deadline: datetime | None = None
     retry_at: datetime | None = None
     error: str | None = None
+    asked: Asked | None = None
+    event: str | None = None
 
     def __str__(self) -> str:
         return "the execution's end" if self.key is None else f"step {self.key!r}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from executions.waiting.facts import Served
+from executions.waiting.facts import Asked, Served
 
 LONGEST_QUOTE = 200
 _PROCESSES = {"cpu": "worker-cpu", "control": "worker-cpu", "io": "worker-io"}
@@ -30,6 +30,34 @@ def cancellation(request: Mapping[str, Any]) -> str:
     who, reason = request.get("by"), request.get("reason")
     asked = f"{who or 'Somebody'} asked for its end{because(reason)}"
     return f"{asked}; running steps are let go first."
+
+
+def people(asked: Asked) -> str:
+    """Name who may answer."""
+    named = [_several("user", asked.users), _several("group", asked.groups)]
+    named.append(_several("everybody with", asked.permissions, "everybody with"))
+    if asked.steering:
+        named.append("whoever may steer the execution")
+    return " or ".join(filter(None, named))
+
+
+def _several(noun: str, names: Sequence[str], plural: str = "") -> str:
+    if not names:
+        return ""
+    word = noun if len(names) == 1 else plural or f"{noun}s"
+    return f"{word} {cut(', '.join(map(repr, names)))}"
+
+
+def event(name: str, step: str) -> str:
+    return f"The event {cut(name)!r} that {step} waits for has not come in."
+
+
+def post_event(name: str) -> str:
+    """Say how an event comes in."""
+    return (
+        f'Post the event {{"name": "{cut(name)}"}} to /api/v1/events/, or to the '
+        "execution's own signal/."
+    )
 
 
 def crowd(served: Served) -> str:
@@ -71,6 +99,9 @@ def reconciler_wanted(purpose: str) -> str:
     return f"Start `manage.py reconcile`, {purpose}: no reconciler is at work."
 
 
+ANSWER_IT = (
+    "Answer it: in the admin, at `approvals/` of the API, or by a link made there."
+)
 SLOTS_ARE_FREE = (
     "Nothing yet: slots are free. If this stays, look at the workers' logs."
 )

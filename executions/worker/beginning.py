@@ -12,9 +12,10 @@ from typing import LiteralString
 
 from django.conf import settings
 
-from executions import lifecycle, policy, situation
-from executions.database import fetch
+from executions import lifecycle, milestones, policy, situation
+from executions.database import fetch, one_transaction
 from executions.lifecycle import Claim, NewRun
+from executions.lifecycle.locking import lock_execution
 from executions.plan import Plan, PlannedStep
 from executions.policy import Failure
 from executions.situation import Situation
@@ -57,7 +58,13 @@ def begin(
             return _taken(planned, prepared.run)
         known.remember(planned.path, lifecycle.Outcome(status=StepStatus.SKIPPED))
         return Standing.SETTLED
-    claim = _claim(prepared.run, execution_started=known.status == "running")
+    if planned.step.milestone is not None and planned.path not in known.rows:
+        claim = insist(lambda: _claim_in_time(prepared.run, planned))
+        if claim is None and insist(lambda: lifecycle.skip(prepared.run)):
+            known.remember(planned.path, lifecycle.Outcome(status=StepStatus.SKIPPED))
+            return Standing.SETTLED
+    else:
+        claim = _claim(prepared.run, execution_started=known.status == "running")
     if claim is None:
         return _taken(planned, prepared.run)
     known.status = "running"
@@ -80,6 +87,15 @@ def own_claim(run: NewRun) -> Claim | None:
     if worker.identity() != run.worker or worker.is_running(run.id):
         return None
     return lifecycle.claim_of(run)
+
+
+def _claim_in_time(run: NewRun, planned: PlannedStep) -> Claim | None:
+    """Claim a step if its milestone is not past; None also if it was not to be had."""
+    with one_transaction():
+        lock_execution(run.execution_id)
+        if milestones.is_past(run.execution_id, planned):
+            return None
+        return lifecycle.claim(run, execution_started=False) or own_claim(run)
 
 
 def _claim(run: NewRun, *, execution_started: bool) -> Claim | None:

@@ -17,6 +17,7 @@ from executions.worker.transitions import (
     Settle,
     SettleAndClaim,
     SettleAndClose,
+    SettleAndComplete,
     Transition,
 )
 
@@ -65,22 +66,25 @@ def hand_over(waiting: Sequence[Traveller]) -> None:
 
 
 def leave(travellers: Sequence[Traveller]) -> None:
-    """Have containers hear of their frames that have ended, each once for all."""
+    """Have those hear who wait for what has ended, each once for all."""
     left = [each.walk.address for each in travellers if _has_left(each)]
     by_container = {
-        (address.execution, container_of(address.frame)): address for address in left
+        (address.execution, address.frame and container_of(address.frame)): address
+        for address in left
     }
     for address in by_container.values():
         insist(partial(passage.left, address))
 
 
 def _has_left(traveller: Traveller) -> bool:
-    """Tell whether a traveller's frame has ended."""
+    """Tell whether a traveller's frame has ended, or an execution that is awaited."""
     if traveller.arrived is not None:
         return traveller.arrived.left
-    answer = traveller.answer
-    ended = isinstance(traveller.last, SettleAndClose)
-    return ended and answer is not None and answer.recorded
+    answer, last = traveller.answer, traveller.last
+    if answer is None or not answer.recorded:
+        return False
+    is_awaited = traveller.known.awaited and isinstance(last, SettleAndComplete)
+    return is_awaited or isinstance(last, SettleAndClose)
 
 
 def _record(waiting: Sequence[Traveller]) -> None:

@@ -56,7 +56,8 @@ class Passage:
     """
     Where a walk ended: the block that the canvas goes on with, or nowhere.
 
-    `left` says that a frame has ended, and that its container is to hear of that.
+    `left` says that a frame has ended, or an execution that another waits for, and that
+    those around it are to hear of that.
     """
 
     block: int | None = None
@@ -253,7 +254,7 @@ class Walk:
         """Record the end and claim the next step; None leaves it to a plain claim."""
         self.at = coming = self.plan.of_block(following)[0]
         prepared = None
-        if known.knows(coming.before):
+        if known.knows(coming.before) and coming.step.milestone is None:
             prepared = insist(lambda: prepare(self.address, self.plan, coming, known))
         if prepared is None or prepared.skip or prepared.refusal:
             settled = yield Settle(claim=claim, outcome=ended.outcome)
@@ -311,4 +312,4 @@ class Walk:
             lifecycle.complete(
                 self.execution_id, epoch=self.address.epoch, output=result
             )
-        return NOWHERE
+        return LEFT if known.awaited else NOWHERE

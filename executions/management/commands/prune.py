@@ -37,17 +37,20 @@ class Command(BaseCommand):
         if dry_run:
             self._tell("Would remove", retention.count(days))
             return
-        executions = results = periods = 0
+        executions = results = signals = periods = 0
         try:
             for swept in retention.sweep(days):
                 executions += swept.executions
                 results += swept.results
+                signals += swept.signals
                 periods += swept.periods
         except NotArchived as error:
             raise CommandError(str(error)) from error
         finally:
             whole = Swept(executions=executions, results=results, periods=periods)
             self._tell("Removed", whole)
+            if signals:
+                self.stdout.write(f"Removed {signals} events that had been posted.")
             if periods:
                 self.stdout.write(f"Dropped the partitions of {periods} periods.")
 

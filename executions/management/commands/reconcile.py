@@ -7,7 +7,7 @@ import signal
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Event
+from threading import Event, Thread
 from time import monotonic
 from types import FrameType
 from typing import Any
@@ -65,6 +65,7 @@ class Reconciler:
         self._elected = False
         self._next_sweep = monotonic() + _SWEEP_S
         self.retention = Retention()
+        self._handing_out = HandingOut()
 
     def tick(self) -> None:
         """Do what is due now, if this process is the elected one."""
@@ -73,6 +74,8 @@ class Reconciler:
                 return
             recovery.wake_due()
             recovery.hear_ended_frames()
+            recovery.hear_ended_children()
+            self._handing_out.tick()
             recovery.free_lost_steps()
             if monotonic() >= self._next_sweep:
                 self._next_sweep = monotonic() + _SWEEP_S
@@ -88,6 +91,7 @@ class Reconciler:
     def sweep(self) -> None:
         """Look for lost messages, if the broker can say which those are."""
         recovery.free_overrun_steps()
+        recovery.end_forsaken_children()
         try:
             recovery.resend_lost(self._broker)
         except redis.RedisError as error:
@@ -98,6 +102,36 @@ class Reconciler:
         rows = fetch("SELECT pg_try_advisory_lock(%(lock)s)", {"lock": LOCK})
         self._elected = bool(rows[0][0])
         return self._elected
+
+
+class HandingOut:
+    """
+    Hands out events from outside beside the rounds: there may be very many who wait.
+
+    What it has begun when the process ends, the next one does anew: nobody takes an
+    event twice.
+    """
+
+    def __init__(self) -> None:
+        self._thread: Thread | None = None
+
+    def tick(self) -> None:
+        """Begin if there is something left, and nobody is at it."""
+        if self._thread and self._thread.is_alive():
+            return
+        if recovery.signals_are_left():
+            self._thread = Thread(target=self._work, name="handing out", daemon=True)
+            self._thread.start()
+
+    def _work(self) -> None:
+        try:
+            recovery.hand_out_signals()
+        except UNREACHABLE as error:
+            log.warning("Events wait for PostgreSQL: %s", error)
+        except Exception:
+            log.exception("Events could not be handed out; it is tried again.")
+        finally:
+            connection.close()
 
 
 class Retention:
