@@ -212,7 +212,11 @@ def _enter(address: Address, upshot: Upshot, here: Collection[str]) -> Here | No
     if len(plans) == 1 and upshot.under_way == 1:
         plan = plans[0]
         return _go_to(address.at(plan.frame), plan, 0, pins, here)
-    dispatch.start_frames(address, plans, pins=pins, under_way=upshot.under_way)
+    if upshot.apart:
+        for plan in plans:
+            dispatch.send(plan, 0, address.at(plan.frame), pins=pins)
+    else:
+        dispatch.start_frames(address, plans, pins=pins, under_way=upshot.under_way)
     return None
 
 

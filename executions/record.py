@@ -36,7 +36,8 @@ def detail(
     context = _context(execution, plan, runs)
     stands = standing.of(execution, plan, runs)
     output = execution.output
-    if plan.output is None and output is None and execution.status == "completed":
+    has_own = plan.output is not None or output is not None or _is_stopped(plan, runs)
+    if execution.status == "completed" and not has_own:
         output = from_context(context)
     return summary(execution) | {
         "input": execution.input,
@@ -46,6 +47,18 @@ def detail(
         "usage": total_usage(runs),
         "waiting_on": stands.execution and asdict(stands.execution),
     }
+
+
+def _is_stopped(plan: Plan, runs: Sequence[StepRun]) -> bool:
+    """Tell whether a `stop` with an output of its own ended an execution."""
+    stops = (
+        find_step(plan, run.path)
+        for run in runs
+        if run.status == StepStatus.COMPLETED and not run.role_name
+    )
+    return any(
+        step and step.step_type == "stop" and "output" in step.config for step in stops
+    )
 
 
 def _step_logs(

@@ -11,7 +11,6 @@ from executions.plan.compiled import CompiledStep
 from roles.problems import kind_of
 
 WINDOW = 25
-MOST_ITEMS = 100_000
 
 
 class _Map:
@@ -21,11 +20,6 @@ class _Map:
         items = scene.render("items")
         if not isinstance(items, list):
             raise Fault("bad_items", f"items must be a list, not {kind_of(items)}.")
-        if len(items) > MOST_ITEMS:
-            raise Fault(
-                "too_many_items",
-                f"There are {len(items):,} items; a map takes {MOST_ITEMS:,} at most.",
-            )
         note = {"items": len(items)}
         if not items:
             return Decision(note=note, finish=Finish(output=[]))

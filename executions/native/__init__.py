@@ -50,6 +50,8 @@ def begin(address: Address, planned: PlannedStep) -> Upshot:
     row = at.known.rows.get(planned.path)
     if row is not None and row.is_settled:
         return Upshot(ending=Ending.SETTLED)
+    if row is not None and row.status == OPEN:
+        return NOTHING  # it has begun, and waits
     try:
         if at.is_skipped():
             return skip(run_of(address, planned))

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib.auth import get_user_model
 
 from core_orchestration.models import (
@@ -32,6 +31,7 @@ from executions.creation import (
 from executions.database import one_transaction
 from executions.lifecycle import Claim
 from executions.lifecycle.children import Child
+from executions.limits import Limits
 from executions.models import Execution
 from executions.native.ending import OPEN, fail, settle
 from executions.native.place import Place, place
@@ -103,11 +103,12 @@ def _error(at: Place, child: Child) -> Mapping[str, Any]:
 
 def _child(at: Place, *, awaited: bool) -> Execution:
     parent = Execution.objects.only("created_by_id", "depth").get(pk=at.uuid)
-    if parent.depth + 1 >= settings.CORE_MAX_DEPTH:
+    most = Limits.of(at.planned.plan.definition).depth
+    if parent.depth + 1 >= most:
         raise Fault(
             "too_deep",
-            f"It would stand {parent.depth + 1} executions deep; CORE_MAX_DEPTH allows "
-            f"{settings.CORE_MAX_DEPTH - 1}.",
+            f"It would stand {parent.depth + 1} executions deep; max_depth allows "
+            f"{most - 1}.",
         )
     orchestration = _orchestration(at, parent.created_by_id)
     given = at.beginning() if at.planned.input else at.output_before()

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from core_orchestration.language import TemplateRenderError
-from executions import lifecycle
+from executions import lifecycle, limits
 from executions.bodies import HOLDERS, Decision, Fault, Finish
 from executions.database import one_transaction
 from executions.lifecycle import Claim
@@ -23,6 +23,9 @@ from executions.plan import PlannedStep
 from executions.runs import run_of
 from executions.signatures import Address
 
+# Of a step that may have enough when some of its frames have succeeded.
+_ENDS_OTHERS = ("stop_after", "join")
+
 
 def begin(at: Place) -> Upshot:
     """Make a step's frames, and open the first ones."""
@@ -30,6 +33,7 @@ def begin(at: Place) -> Upshot:
     decision = HOLDERS[at.planned.step.step_type].begin(at.planned.compiled, at)
     if decision.finish and decision.finish.skipped:
         return skip(run)
+    limits.check(at.uuid, at.planned, decision)
     with one_transaction():
         noted = replace(run, input=decision.note)
         claim = lifecycle.begin_waiting(noted, state=decision.state)
@@ -51,6 +55,7 @@ def hear(address: Address, planned: PlannedStep) -> Upshot:
         try:
             state = lifecycle.recall(run)
             decision = holder.hear(planned.compiled, at, state, ended)
+            limits.check(at.uuid, planned, decision)
         except (Fault, TemplateRenderError) as error:
             lifecycle.cut_frames(run)
             return fail(at, claim, failure(at, error))
@@ -65,7 +70,8 @@ def _record(at: Place, claim: Claim, decision: Decision) -> Upshot:
     if decision.finish is not None:
         return _finish(at, claim, state, decision.finish)
     started = lifecycle.start_frames(run, decision.start)
-    return Upshot(started=started, under_way=_under_way(state))
+    apart = any(name in at.planned.step.config for name in _ENDS_OTHERS)
+    return Upshot(started=started, under_way=_under_way(state), apart=apart)
 
 
 def _under_way(state: Mapping[str, Any]) -> int:

@@ -22,6 +22,9 @@ class Upshot:
 
     started: Sequence[str] = ()  # by path
     under_way: int = 0  # how many frames of the step are open, those included
+    apart: bool = (
+        False  # any of them may end the others, so that none waits for another
+    )
     ending: Ending | None = None
     left: str = ""  # the frame around that has ended
 

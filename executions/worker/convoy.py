@@ -21,7 +21,7 @@ from executions.worker import departure, parting
 from executions.worker.abreast import Traveller, take_together
 from executions.worker.beginning import ComeBack
 from executions.worker.relief import is_too_long, this_relief
-from executions.worker.transitions import Tell, Transition
+from executions.worker.transitions import SettleAndClose, Tell, Transition
 
 
 @dataclass(slots=True)
@@ -88,9 +88,18 @@ class Convoy:
         with self._lock:
             self._at = None
         if traveller.arrived and traveller.arrived.left:
-            self._left.append(traveller)  # with others, as a rule
+            self._leave(traveller)
         else:
             parting.go_on_behind(traveller)
+
+    def _leave(self, traveller: Traveller) -> None:
+        """Have a frame's end heard of: with others', or now if it may end theirs."""
+        if isinstance(traveller.last, SettleAndClose):
+            self._left.append(traveller)
+            return
+        parting.leave([traveller])
+        with self._lock:
+            self.travellers = parting.still_on_their_way(self.travellers)
 
     def _waits(self, traveller: Traveller, asked: Transition) -> bool:
         """Have a traveller wait for the others; False if it goes on at once."""

@@ -65,6 +65,19 @@ def hand_over(waiting: Sequence[Traveller]) -> None:
     leave(waiting)
 
 
+def still_on_their_way(travellers: Sequence[Traveller]) -> list[Traveller]:
+    """Leave out those whose next steps were cut, when a failure ended their frames."""
+    unbegun = [each.unbegun for each in travellers if each.unbegun]
+    runs = [claim.run for claim in unbegun]
+    held = insist(lambda: lifecycle.claims_of(runs)) if runs else []
+    kept = {claim.run.id for claim in held}
+    return [
+        each
+        for each in travellers
+        if each.unbegun is None or each.unbegun.run.id in kept
+    ]
+
+
 def leave(travellers: Sequence[Traveller]) -> None:
     """Have those hear who wait for what has ended, each once for all."""
     left = [each.walk.address for each in travellers if _has_left(each)]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.system import TERMINAL, System, until
+from tests.acceptance.system import System, until
 
 Written = dict[str, Any]
 NEVER = {"field": "context.input.no_such_thing", "operator": "exists"}
@@ -146,13 +146,3 @@ class Spans:
 
     def have_begun(self, count: int) -> None:
         until(lambda: len(self.begun) >= count, what=f"{count} beginnings")
-
-
-def settles(system: System, execution_id: str, met: Callable[[Any], Any]) -> Any:
-    """Wait for an execution to look as asked, or end; return it."""
-
-    def there() -> Any:
-        found = system.execution(execution_id)
-        return found if met(found) or found["status"] in TERMINAL else None
-
-    return until(there, what="what was asked for")

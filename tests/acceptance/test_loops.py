@@ -12,6 +12,7 @@ from tests.acceptance.bodies import (
     Spans,
     Written,
     by_path,
+    each,
     has_status,
     inner,
     loop,
@@ -347,6 +348,17 @@ def test_more_than_a_hundred_turns_run_and_are_listed_by_number(
 
     assert ended["output"] == {"grow": 120}
     assert paths(ended) == turns(120)
+
+
+def test_many_turns_without_work_for_a_role_end_by_themselves(
+    system: System, same: str
+) -> None:
+    nothing = each("nothing", [], inner("one", same))
+    config = {"max_iterations": 1000, "count": 700}
+
+    ended = system.run(loop("again", config, nothing), seconds=60)
+
+    assert (ended["status"], ended["output"]) == ("completed", {"again": []})
 
 
 # --- what it comes to ---------------------------------------------------------------

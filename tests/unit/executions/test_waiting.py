@@ -144,6 +144,16 @@ def test_a_step_that_waits_is_there_for_it() -> None:
     assert (found.kind, found.expected, found.help) == (Kind.WAIT, LATER, None)
 
 
+def test_a_step_that_waits_for_an_event_names_it() -> None:
+    listening = step("waiting", event="order.paid", retry_at=LATER)
+    answer = of_step(listening, execution("waiting"), fleet())
+    assert answer is not None
+    assert (answer.kind, answer.since, answer.expected) == (Kind.WAIT, JUST_NOW, LATER)
+    assert "'order.paid'" in answer.detail
+    assert answer.help is not None
+    assert '"order.paid"' in answer.help
+
+
 def test_a_retry_waits_for_its_timer() -> None:
     retrying = step("retrying", attempt=2, retry_at=LATER, error="503 from the shop")
 
