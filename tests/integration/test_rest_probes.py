@@ -119,6 +119,11 @@ def test_the_description_is_openapi_31_and_complete(api: APIClient) -> None:
         "executions/{id}/settle/",
         "executions/{id}/terminate/",
         "workers/",
+        "approvals/",
+        "approvals/{id}/",
+        "approvals/{id}/approve/",
+        "approvals/{id}/link/",
+        "approvals/{id}/reject/",
     }
     for path in schema["paths"].values():
         for operation in path.values():
