@@ -465,7 +465,7 @@ def test_all_frames_of_a_body_have_the_same_ordinals() -> None:
     ],
 )
 def test_a_path_leads_to_its_step_whatever_the_frame(path: str, key: str) -> None:
-    found = find_step(nested().body, path)
+    found = find_step(nested(), path)
 
     assert found is not None
     assert found.key == key
@@ -485,7 +485,7 @@ def test_a_path_leads_to_its_step_whatever_the_frame(path: str, key: str) -> Non
     ],
 )
 def test_what_is_no_path_of_the_version_leads_to_no_step(path: str) -> None:
-    assert find_step(nested().body, path) is None
+    assert find_step(nested(), path) is None
 
 
 IN_ORDER = [
@@ -510,16 +510,16 @@ IN_ORDER = [
 
 @given(st.permutations(IN_ORDER))
 def test_paths_are_sorted_as_their_steps_stand(shuffled: list[str]) -> None:
-    body = nested().body
+    plan = nested()
 
-    assert sorted(shuffled, key=lambda path: rank(body, path)) == IN_ORDER
+    assert sorted(shuffled, key=lambda path: rank(plan, path)) == IN_ORDER
 
 
 def test_branches_are_sorted_as_they_stand_and_not_by_name() -> None:
-    body = plan_of(abreast("both", step("z"), step("m"), step("a"))).body
+    plan = plan_of(abreast("both", step("z"), step("m"), step("a")))
     shuffled = ["both[a]/a", "both[m]/m", "both[z]/z", "both"]
 
-    assert sorted(shuffled, key=lambda path: rank(body, path)) == [
+    assert sorted(shuffled, key=lambda path: rank(plan, path)) == [
         "both",
         "both[z]/z",
         "both[m]/m",

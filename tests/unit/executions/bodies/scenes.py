@@ -39,6 +39,7 @@ class Script:
     rendered: Mapping[str, Any] = field(default_factory=dict)
     answers: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     begins_with: Any = None
+    completed_runs: Sequence[tuple[str, Any]] = ()
     execution_id: str = ADDRESS.execution
     asked: list[tuple[Any, ...]] = field(default_factory=list)
 
@@ -56,6 +57,10 @@ class Script:
 
     def holds_inside(self, frame: str, name: str) -> bool:
         return self.holds(name, {"frame": frame})
+
+    def done(self, keys: Sequence[str]) -> Sequence[tuple[str, Any]]:
+        self.asked.append(("done", tuple(keys)))
+        return self.completed_runs
 
 
 def _said(value: Any) -> Any:
