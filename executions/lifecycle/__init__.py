@@ -60,14 +60,11 @@ from executions.lifecycle.outcomes import (
     Outcome,
     Settled,
     is_recorded,
-    is_scheduled,
-    schedule_retry,
     settle,
     settle_and_claim,
     settle_and_close,
     settle_and_complete,
     settle_and_fail,
-    wake_execution,
 )
 from executions.lifecycle.passages import (
     advance,
@@ -86,6 +83,7 @@ from executions.lifecycle.requests import (
     resume,
     stir,
 )
+from executions.lifecycle.retries import is_scheduled, schedule_retry
 from executions.lifecycle.revivals import Again, reset_step, revive
 from executions.lifecycle.settlements import (
     Finished,
@@ -108,6 +106,7 @@ from executions.lifecycle.signals import (
     signals_left,
     take_signal,
 )
+from executions.lifecycle.timers import wake_execution
 from executions.lifecycle.unwinding import (
     begin_unwinding,
     done_runs,

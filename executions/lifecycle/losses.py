@@ -13,9 +13,9 @@ from executions.lifecycle.outcomes import (
     Outcome,
     settle,
     settle_and_fail,
-    wake_execution,
 )
 from executions.lifecycle.pruning import BOUNDED, bounds
+from executions.lifecycle.timers import wake_execution
 from executions.states import StepStatus
 
 # A run is lost when its worker's lease has ended, or when the worker should long have

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, LiteralString
-from uuid import UUID
 
 from executions.committer import fetch, share
 from executions.database import json_or_null, one_transaction
 from executions.lifecycle.claims import CLAIMED, FIRST_CLAIM, ONE_RUN, Claim, NewRun
 from executions.lifecycle.locking import lock_execution
 from executions.lifecycle.pruning import BOUNDED, bounds
+from executions.lifecycle.timers import wake_execution
 from executions.states import StepStatus
 
 
@@ -218,7 +217,7 @@ def settle(
     `wake` asks the reconciler to go on with the execution: for those who settle a
     step from outside of its canvas.
     """
-    params = _params(claim, outcome, was=was)
+    params = params_of(claim, outcome, was=was)
     if not wake:
         return bool(fetch(_SETTLE_INSIDE, params))
     with one_transaction():
@@ -231,7 +230,7 @@ def settle(
 
 def settle_and_claim(claim: Claim, outcome: Outcome, following: NewRun) -> Settled:
     """Record how this attempt ended and make the next step this worker's own."""
-    params = _params(claim, outcome) | following.params("next_")
+    params = params_of(claim, outcome) | following.params("next_")
     rows = fetch(_SETTLE_AND_CLAIM, params)
     if not rows:
         return Settled(recorded=False)
@@ -242,14 +241,14 @@ def settle_and_claim(claim: Claim, outcome: Outcome, following: NewRun) -> Settl
 
 def settle_and_complete(claim: Claim, outcome: Outcome, result: Any) -> bool:
     """Record how the last step ended, and the execution with it."""
-    params = _params(claim, outcome) | {"result": json_or_null(result)}
+    params = params_of(claim, outcome) | {"result": json_or_null(result)}
     return bool(fetch(_SETTLE_AND_COMPLETE, params))
 
 
 def settle_and_close(claim: Claim, outcome: Outcome, result: Any) -> bool:
     """Record how the last step of a frame ended, and what the frame came to."""
     more = {"result": json_or_null(result), "frame": claim.run.frame}
-    return bool(fetch(_SETTLE_AND_CLOSE, _params(claim, outcome) | more))
+    return bool(fetch(_SETTLE_AND_CLOSE, params_of(claim, outcome) | more))
 
 
 def settle_and_fail(
@@ -261,7 +260,7 @@ def settle_and_fail(
     Below the top it is the step's frame that ends so.
     """
     reason = {"step_key": claim.run.key, **(outcome.error or {})}
-    params = _params(claim, outcome, was=was) | {"reason": json_or_null(reason)}
+    params = params_of(claim, outcome, was=was) | {"reason": json_or_null(reason)}
     params |= bounds(claim.run.id) | {"frame": claim.run.frame}
     sql = _SETTLE_AND_FAIL if claim.run.frame is None else _SETTLE_AND_FAIL_FRAME
     with one_transaction():
@@ -281,70 +280,7 @@ def is_recorded(claim: Claim) -> bool:
     return bool(fetch(_IS_RECORDED, {"id": claim.run.id, "fence": claim.fence}))
 
 
-_WAKE: LiteralString = """
-UPDATE executions_execution x
-SET wake_at = least(x.wake_at, coalesce(%(at)s::timestamptz,
-  clock_timestamp() + %(in_ms)s * interval '1 ms'))
-WHERE x.id = ANY(%(executions)s) AND x.status IN ('pending', 'running', 'waiting')
-RETURNING x.id
-"""
-
-
-def wake_execution(
-    *execution_ids: UUID, at: datetime | None = None, in_ms: int = 0
-) -> None:
-    """Have the reconciler look at executions, at a time or in some milliseconds."""
-    fetch(_WAKE, {"executions": sorted(execution_ids), "at": at, "in_ms": in_ms})
-
-
-_SCHEDULE_RETRY: LiteralString = """
-WITH done AS (
-  UPDATE executions_steprun s SET
-    status = 'retrying', error = %(error)s::jsonb, usage = %(usage)s::jsonb,
-    retry_at = clock_timestamp() + %(delay_s)s * interval '1 second',
-    worker = CASE WHEN %(timer)s THEN NULL ELSE s.worker END, attempt_deadline = NULL
-  WHERE s.id = %(id)s AND s.fence = %(fence)s AND s.status = 'running'
-  RETURNING s.id, s.retry_at),
-told AS (
-  INSERT INTO executions_event (execution_id, type, path, data)
-  SELECT %(execution)s, 'step.retrying', %(path)s,
-    %(error)s::jsonb || jsonb_build_object('retry_at', done.retry_at) FROM done)
-SELECT retry_at FROM done
-"""
-
-
-def schedule_retry(
-    claim: Claim, outcome: Outcome, *, delay_s: float, timer: bool
-) -> bool:
-    """
-    Give the step back until `delay_s` seconds from now.
-
-    `timer` leaves the waking to the reconciler; without it the caller's message
-    carries the delay.
-    """
-    params = _params(claim, outcome) | {"delay_s": delay_s, "timer": timer}
-    if not timer:
-        return bool(fetch(_SCHEDULE_RETRY, params))
-    with one_transaction():
-        lock_execution(claim.run.execution_id)
-        rows = fetch(_SCHEDULE_RETRY, params)
-        for (retry_at,) in rows:
-            wake_execution(claim.run.execution_id, at=retry_at)
-        return bool(rows)
-
-
-_IS_SCHEDULED: LiteralString = """
-SELECT s.id FROM executions_steprun s
-WHERE s.id = %(id)s AND s.fence = %(fence)s AND s.status = 'retrying'
-"""
-
-
-def is_scheduled(claim: Claim) -> bool:
-    """Tell whether this attempt's retry stands, after a reply that was lost."""
-    return bool(fetch(_IS_SCHEDULED, {"id": claim.run.id, "fence": claim.fence}))
-
-
-def _params(
+def params_of(
     claim: Claim, outcome: Outcome, *, was: StepStatus = StepStatus.RUNNING
 ) -> dict[str, Any]:
     return {

@@ -25,8 +25,8 @@ from executions.lifecycle.claims import (
     within,
 )
 from executions.lifecycle.locking import lock_execution
-from executions.lifecycle.outcomes import wake_execution
 from executions.lifecycle.pruning import BOUNDED, bounds
+from executions.lifecycle.timers import wake_execution
 
 _BEGIN: LiteralString = """
 WITH pace AS MATERIALIZED (SELECT 1 AS set),

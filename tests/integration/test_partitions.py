@@ -626,7 +626,7 @@ def test_one_table_is_read_by_the_index_of_the_execution(
         for statistics in ("SELECT 1", "ANALYZE executions_steprun"):
             cursor.execute(statistics)
             cursor.execute(
-                f"PREPARE reading(uuid) AS {situation._READ_TOP}"
+                f"PREPARE reading(uuid) AS {situation.reading._READ_TOP}"
                 % dict.fromkeys(("execution", "lowest", "highest"), "$1")
             )
             cursor.execute("SET enable_seqscan = off")
