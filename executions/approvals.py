@@ -29,7 +29,6 @@ from executions.database import one_transaction
 from executions.lifecycle import STEERING, Verdict
 from executions.lifecycle.locking import lock_execution
 from executions.models import Approval, Execution, StepRun
-from executions.native import Upshot
 from executions.paths import frame_of
 from executions.plan import PlannedStep
 from executions.signatures import Address
@@ -192,14 +191,15 @@ def _record(asked: Approval, verdict: Verdict) -> None:
         lock_execution(asked.execution_id)
         address, planned = _place_of(asked)
         upshot = native.take(address, planned, verdict)
+        if upshot is not None:
+            passage.follow(address, planned, upshot)
     if upshot is None:
         raise _too_late(Approval.objects.get(pk=asked.pk))
-    _go_on(address, planned, upshot)
+    _go_on(address, planned)
 
 
-def _go_on(address: Address, planned: PlannedStep, upshot: Upshot) -> None:
+def _go_on(address: Address, planned: PlannedStep) -> None:
     execution_id = UUID(address.execution)
-    passage.follow(address, planned, upshot)
     if address.frame or planned.block.is_group:
         resumption.rest(execution_id)  # others beside it may be asked still
     announce(execution_id)

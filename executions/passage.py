@@ -24,6 +24,7 @@ from executions import (
 )
 from executions.announce import announce
 from executions.canvas import Manner
+from executions.database import one_transaction
 from executions.lifecycle import Posted
 from executions.native import Ending, Upshot
 from executions.paths import container_of, frame_of, is_beside
@@ -140,18 +141,21 @@ def _tell_parent(child_id: UUID) -> None:
 
 def hear_child(address: Address, planned: PlannedStep, child_id: UUID) -> None:
     """Let a step hear that its child has ended, and go on from there."""
-    _follow(address, planned, native.hear_child(address, planned, child_id), ())
+    with one_transaction():
+        _follow(address, planned, native.hear_child(address, planned, child_id), ())
 
 
 def wake(address: Address, planned: PlannedStep) -> None:
     """Let a step see that its time has come, and go on from there."""
-    _follow(address, planned, native.wake(address, planned), ())
+    with one_transaction():
+        _follow(address, planned, native.wake(address, planned), ())
 
 
 def look(address: Address, planned: PlannedStep, *, news: Posted | None = None) -> bool:
     """Let a step see whether the event that it waits for is there, and go on if so."""
-    upshot = native.look(address, planned, news=news)
-    follow(address, planned, upshot)
+    with one_transaction():
+        upshot = native.look(address, planned, news=news)
+        follow(address, planned, upshot)
     return upshot.ending is not None
 
 
@@ -169,7 +173,11 @@ def left(address: Address, *, here: Collection[str] = ()) -> Here | None:
 
 
 def follow(address: Address, planned: PlannedStep, upshot: Upshot) -> None:
-    """Go on behind a step that was settled from outside."""
+    """
+    Go on behind a step that was settled from outside.
+
+    In the same transaction: what else could have come first is cut before it can.
+    """
     _follow(address, planned, upshot, ())
 
 

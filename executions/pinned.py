@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from core_orchestration import versions
+from core_orchestration.reasoning import expanded
 from executions.database import borrowed_connection
 from executions.plan import Plan, compile_plan, plan_at
 from executions.signatures import Address
@@ -19,9 +20,9 @@ from roles.runners import RoleSpec
 
 @lru_cache(maxsize=256)
 def plan(version_id: str) -> Plan:
-    """Return the plan of a version."""
+    """Return the plan of a version, its patterns expanded."""
     with borrowed_connection():
-        return compile_plan(versions.load(version_id))
+        return compile_plan(expanded(versions.load(version_id)))
 
 
 def plan_of(address: Address) -> Plan:

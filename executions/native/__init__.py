@@ -8,13 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from core_orchestration.definition import RECKONING_TYPE
 from core_orchestration.language import TemplateRenderError
 from executions import lifecycle, milestones
 from executions.bodies import HOLDERS, Fault
 from executions.database import one_transaction
 from executions.lifecycle import Claim
 from executions.lifecycle.locking import lock_execution
-from executions.native import asking, children, holding, markers, waiting
+from executions.native import (
+    asking,
+    children,
+    holding,
+    markers,
+    reckoning,
+    waiting,
+)
 from executions.native.answering import take
 from executions.native.children import hear as hear_child
 from executions.native.ending import OPEN, refuse, skip
@@ -31,6 +39,7 @@ _BEGIN: Mapping[str, Callable[[Place], Upshot]] = {
     "approval": asking.begin,
     "break": markers.end_loop,
     "orchestration": children.begin,
+    RECKONING_TYPE: reckoning.begin,
     "stop": markers.stop,
     "wait": waiting.begin,
 }

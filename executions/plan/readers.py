@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from core_orchestration.definition import Step
+from core_orchestration.definition import RECKONING_TYPE, Step
 from core_orchestration.language import Condition, Template
 
 Reader = Template | Condition
@@ -23,6 +23,7 @@ _TEMPLATES: Mapping[str, Sequence[str]] = {
     "branch": ("sticky",),
     "loop": ("count",),
     "map": ("items",),
+    RECKONING_TYPE: ("arguments",),
     "stop": ("message", "output"),
     "wait": ("duration_ms", "event", "timeout_ms", "until"),
 }

@@ -22,11 +22,14 @@ _RUNS: LiteralString = """
      CASE WHEN s.cursor IS NOT NULL THEN s.input END, s.cursor))
    FROM executions_steprun s WHERE {which} AND {bounded})
 """
-_READ: LiteralString = """
-SELECT e.status, e.cancel_request IS NOT NULL, e.epoch, e.cursor, e.role_pins, e.input,
+# Of an execution `e`, in the order in which `_situation` takes them.
+_STATE: LiteralString = """
+  e.status, e.cancel_request IS NOT NULL, e.epoch, e.cursor, e.role_pins, e.input,
   e.awaited IS true, e.unwinding IS NOT NULL, {runs}
-FROM executions_execution e WHERE e.id = %(execution)s
 """
+_READ: LiteralString = """
+SELECT {state} FROM executions_execution e WHERE e.id = %(execution)s
+""".replace("{state}", _STATE)
 _READ_NAMED = _READ.format(
     runs=_RUNS.format(which="s.id = ANY(%(ids)s)", bounded=BOUNDED)
 )
@@ -97,10 +100,8 @@ def _situation(
 
 
 _READ_SOME: LiteralString = """
-SELECT e.id, e.status, e.cancel_request IS NOT NULL, e.epoch, e.cursor, e.role_pins,
-  e.input, e.awaited IS true, {runs}
-FROM executions_execution e WHERE e.id = ANY(%(executions)s)
-"""
+SELECT e.id, {state} FROM executions_execution e WHERE e.id = ANY(%(executions)s)
+""".replace("{state}", _STATE)
 _READ_EACH = _READ_SOME.format(
     runs=_RUNS.format(
         which="s.execution_id = e.id AND s.path = ANY(%(paths)s)", bounded=BOUNDED

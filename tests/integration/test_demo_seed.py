@@ -9,7 +9,13 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 
 from core_orchestration import drafts
-from core_orchestration.demo.seed import SHOWCASE, documents, role_documents, seed
+from core_orchestration.demo.seed import (
+    SHOWCASE,
+    documents,
+    role_documents,
+    roles_needed,
+    seed,
+)
 from core_orchestration.examples import example_input
 from core_orchestration.models import Orchestration, OrchestrationVersion
 from core_orchestration.validation import check_input
@@ -20,9 +26,12 @@ NAMES = [
     "Content Creation",
     "Customer Support",
     "Data Processing",
+    "Debate",
     "Map Reduce",
     "Planner Executor Reviewer",
     "Research Assistant",
+    "Tree of Thoughts",
+    "Vote",
 ]
 
 
@@ -50,7 +59,7 @@ def test_the_demo_is_seeded_and_published() -> None:
 
 @pytest.mark.django_db
 def test_every_role_is_used_and_no_agent_pins_a_model() -> None:
-    named = {step["role_name"] for each in documents() for step in each["steps"]}
+    named = set().union(*map(roles_needed, documents()))
     assert named == {document["name"] for document in role_documents()}
     seed()
     assert not Role.objects.filter(kind="agent").exclude(model_constraints={}).exists()
