@@ -26,7 +26,13 @@ REPEATING_TYPES = frozenset({"loop", "map"})
 # wait.
 MARKER_TYPES = frozenset({"break", "stop"})
 WAITING_TYPES = frozenset({"approval", "orchestration", "wait"})
-_WITHOUT_ROLE = MARKER_TYPES | WAITING_TYPES
+# Patterns of several roles, which are expanded into steps of the other types before
+# they run, and the type that only their expansions have.
+REASONING_TYPES = frozenset(
+    {"debate", "map_reduce", "planner_executor_reviewer", "tree_of_thoughts", "vote"}
+)
+RECKONING_TYPE = "reckon"
+_WITHOUT_ROLE = MARKER_TYPES | WAITING_TYPES | REASONING_TYPES | {RECKONING_TYPE}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from core_orchestration import versions
 from core_orchestration.definition import Step, parse, to_json
 from core_orchestration.directories import orchestration_directory, role_directory
 from core_orchestration.models import Orchestration
+from core_orchestration.reasoning import roles_of
 from core_orchestration.rows import lists_of, normal_steps, replace_steps
 from core_orchestration.validation import validate
 from roles.models import Role
@@ -184,11 +185,12 @@ def _hold_roles(steps: tuple[Step, ...]) -> None:
 
 
 def _roles_named(steps: tuple[Step, ...]) -> Iterator[tuple[str | None, str | None]]:
-    """Yield the id or the name of each role, those that undo something included."""
+    """Yield the id or the name of each role, those of undoing and patterns included."""
     for step in steps:
         yield step.role_id, step.role_name
         if step.compensate:
             yield step.compensate.get("role_id"), step.compensate.get("role_name")
+        yield from roles_of(step)
         yield from _roles_named(step.steps)
 
 

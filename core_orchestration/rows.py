@@ -10,6 +10,7 @@ from uuid import UUID
 
 from core_orchestration.definition import STEP_FIELDS, Step
 from core_orchestration.models import Orchestration, OrchestrationStep
+from core_orchestration.reasoning import ROLE_FIELDS, with_roles
 from core_orchestration.validation.directory import normal_id
 
 COLUMNS = tuple(name for name in STEP_FIELDS if name != "steps")
@@ -33,14 +34,23 @@ def _normal(step: Step) -> Step:
     return replace(
         step,
         role_id=step.role_id and normal_id(step.role_id),
-        compensate=step.compensate and _normal_undoing(step.compensate),
+        compensate=step.compensate and _normal_role(step.compensate),
+        config=_normal_config(step),
         steps=normal_steps(step.steps),
     )
 
 
-def _normal_undoing(undoing: Mapping[str, Any]) -> Mapping[str, Any]:
-    role_id = undoing.get("role_id")
-    return {**undoing, "role_id": normal_id(role_id)} if role_id else undoing
+def _normal_role(naming: Mapping[str, Any]) -> Mapping[str, Any]:
+    role_id = naming.get("role_id")
+    return {**naming, "role_id": normal_id(role_id)} if role_id else naming
+
+
+def _normal_config(step: Step) -> Mapping[str, Any]:
+    if step.step_type not in ROLE_FIELDS:
+        return step.config
+    return with_roles(
+        step, lambda named: named if isinstance(named, str) else _normal_role(named)
+    )
 
 
 def replace_steps(

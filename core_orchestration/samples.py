@@ -128,3 +128,40 @@ WAITING = OpenApiExample(
     },
     request_only=True,
 )
+PATTERN = OpenApiExample(
+    "A reasoning pattern",
+    value={
+        "name": "Writing",
+        "steps": [
+            {
+                "key": "write",
+                "name": "Write",
+                "step_type": "planner_executor_reviewer",
+                "input_mapping": "{{ context.input.goal }}",
+                "max_retries": 2,
+                "config": {
+                    "planner": "Planner",
+                    "executor": "Writer",
+                    "reviewer": "Critic",
+                    "accept": {"field": "output.score", "operator": ">=", "value": 8},
+                    "max_revisions": 3,
+                    "on_limit": "continue",
+                },
+            },
+            {
+                "key": "choose",
+                "name": "Choose a title",
+                "step_type": "vote",
+                "input_mapping": "{{ context.write.result }}",
+                "config": {
+                    "voter": "Writer",
+                    "samples": 5,
+                    "field": "title",
+                    "tie_break": "role",
+                    "tie_breaker": {"role_name": "Critic"},
+                },
+            },
+        ],
+    },
+    request_only=True,
+)

@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from core_orchestration.models import Orchestration
 from core_orchestration.rows import lists_of
-from core_orchestration.samples import LOOP, TWO_STEPS, WAITING
+from core_orchestration.samples import LOOP, PATTERN, TWO_STEPS, WAITING
 from roles.rest.schema import ProblemDetailSerializer
 
 _CONFIG = """
@@ -33,6 +33,17 @@ What the step type has to know; free for types that a role does.
   `on_timeout` (`approve`, `reject`, `fail`, `escalate`), `escalate_to`,
   `remind_every_ms`
 - `orchestration`: `orchestration_name` or `orchestration_id`, `version`, `wait`
+
+Reasoning patterns name roles here, each as its name, `{"role_id"}` or `{"role_name"}`:
+
+- `planner_executor_reviewer`: `planner`, `executor`, `reviewer`, `accept` (required; a
+  condition on `output`, the reviewer's), `max_revisions`, `on_limit` (`fail`,
+  `continue`)
+- `map_reduce`: `items` (required), `mapper`, `reducer`, `max_parallel`, `item_errors`
+- `tree_of_thoughts`: `generator`, `scorer`, `breadth`, `depth`, `beam`, `threshold`
+- `debate`: `creator`, `critic`, `threshold`, `max_rounds`, `score` (a field), `judge`
+- `vote`: `voter`, `samples`, `field`, `quorum`, `tie_break` (`first`, `fail`, `role`),
+  `tie_breaker`
 """.strip()
 
 
@@ -92,7 +103,9 @@ class StepSerializer(serializers.Serializer[Any]):
         "again, or once per item. `branch`: runs the branches whose cases match. "
         "`break`: ends the loop that it stands in. `stop`: ends the execution. `wait`: "
         "waits for a time or an event. `approval`: asks people, and waits for the "
-        "answer. `orchestration`: runs another one. Only where a role does it is there "
+        "answer. `orchestration`: runs another one. `planner_executor_reviewer`, "
+        "`map_reduce`, `tree_of_thoughts`, `debate`, `vote`: patterns of several roles, "
+        "which their `config` names. Only where a role does it is there "
         "a `role_id` or `role_name`.",
     )
     role_id = serializers.UUIDField(required=False, allow_null=True)
@@ -186,7 +199,7 @@ class OrchestrationSummarySerializer(serializers.ModelSerializer[Orchestration])
         )
 
 
-@extend_schema_serializer(examples=[TWO_STEPS, LOOP, WAITING])
+@extend_schema_serializer(examples=[TWO_STEPS, LOOP, WAITING, PATTERN])
 class OrchestrationSerializer(OrchestrationSummarySerializer):
     """An orchestration with its steps, nested and in order."""
 

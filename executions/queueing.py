@@ -7,13 +7,16 @@ when its own retry was due, but not before its message was last sent.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import LiteralString
 from uuid import UUID
 
+from core_orchestration.definition import Step
 from executions import lifecycle, pinned, resumption, situation
 from executions.database import fetch
 from executions.identity import step_run_id
+from executions.paths import TOP
 from executions.plan import Plan, PlannedStep
 from executions.policy import Failure
 from executions.runs import run_of
@@ -26,11 +29,11 @@ FROM executions_execution e
 CROSS JOIN unnest(%(paths)s::text[], %(ids)s::uuid[], %(limits_ms)s::bigint[])
   AS waiting(path, id, limit_ms)
 LEFT JOIN executions_steprun s ON s.id = waiting.id
+LEFT JOIN executions_steprun f ON f.id = %(frame)s
 CROSS JOIN LATERAL (
-  SELECT greatest(e.dispatched_at, s.retry_at, (
+  SELECT greatest(e.dispatched_at, f.started_at, s.retry_at, (
       SELECT max(b.finished_at) FROM executions_steprun b
-      WHERE b.execution_id = e.id
-        AND b.ordinal BETWEEN %(before_first)s AND %(before_last)s))
+      WHERE b.id = ANY(%(before)s)))
     + waiting.limit_ms * interval '1 ms' AS at) ends
 WHERE e.id = %(execution)s AND (s.id IS NULL OR s.status IN ('pending', 'retrying'))
 """
@@ -38,13 +41,9 @@ WHERE e.id = %(execution)s AND (s.id IS NULL OR s.status IN ('pending', 'retryin
 
 def expire_overdue(execution_id: UUID) -> int:
     """End the steps of an execution that waited too long for a worker."""
-    address = resumption.address_of(execution_id)
-    plan = pinned.plan(address.version)
-    known = _read(execution_id, plan)
-    if known is None:
-        return 0
     return sum(
         _expire(address, plan.by_path[path], known)
+        for address, plan, known in _places(execution_id)
         for path, _, over in _waiting(execution_id, plan, known)
         if over
     )
@@ -52,17 +51,33 @@ def expire_overdue(execution_id: UUID) -> int:
 
 def next_end(execution_id: UUID) -> datetime | None:
     """Return when the next step will have waited too long."""
-    plan = pinned.plan(resumption.address_of(execution_id).version)
-    known = _read(execution_id, plan)
-    waiting = _waiting(execution_id, plan, known) if known else []
-    return min((ends_at for _, ends_at, _ in waiting), default=None)
+    ends = (
+        ends_at
+        for _, plan, known in _places(execution_id)
+        for _, ends_at, _ in _waiting(execution_id, plan, known)
+    )
+    return min(ends, default=None)
 
 
-def _read(execution_id: UUID, plan: Plan) -> Situation | None:
-    """Read an execution in which a step may wait for a limited time."""
-    if not any(plan.queued_for_a_time(block) for block in plan.blocks):
-        return None
-    return situation.read_all(execution_id, plan)
+def _places(execution_id: UUID) -> Iterator[tuple[Address, Plan, Situation]]:
+    """Read the top and the frames in which a step may wait for a limited time."""
+    address = resumption.address_of(execution_id)
+    definition = pinned.plan(address.version).definition
+    if not _is_limited((*definition.steps, *definition.on_failure)):
+        return
+    for frame in (TOP, *resumption.open_frames(execution_id)):
+        inside = address.at(frame)
+        plan = pinned.plan_of(inside)
+        if any(plan.queued_for_a_time(block) for block in plan.blocks):
+            known = situation.read_all(execution_id, plan)
+            if known is not None:
+                yield inside, plan, known
+
+
+def _is_limited(steps: Sequence[Step]) -> bool:
+    return any(
+        step.queue_timeout_ms is not None or _is_limited(step.steps) for step in steps
+    )
 
 
 def _waiting(
@@ -72,16 +87,15 @@ def _waiting(
     index = resumption.unsettled_block(plan, known)
     if index is None or not known.goes_on:
         return []
-    block = plan.blocks[index]
-    steps = plan.queued_for_a_time(block)
-    before = plan.blocks[index - 1].ordinals if index else range(-1, 0)
+    steps = plan.queued_for_a_time(plan.blocks[index])
+    before = plan.of_block(plan.blocks[index - 1]) if index else ()
     params = {
         "execution": execution_id,
         "paths": [step.path for step in steps],
         "ids": [step_run_id(execution_id, step.path) for step in steps],
         "limits_ms": [step.step.queue_timeout_ms for step in steps],
-        "before_first": before[0],
-        "before_last": before[-1],
+        "before": [step_run_id(execution_id, step.path) for step in before],
+        "frame": step_run_id(execution_id, plan.frame) if plan.frame else None,
     }
     return [(path, ends_at, over) for path, ends_at, over in fetch(_WAITING, params)]
 

@@ -49,7 +49,7 @@ def go_on(execution_id: UUID, *, which: Which = "left") -> None:
     for path in lifecycle.due_waits(execution_id):
         _wake(address, path)
     due = _due(execution_id, which)
-    frames = (_at(address.at(frame)) for frame in (TOP, *_open_frames(execution_id)))
+    frames = (_at(address.at(frame)) for frame in (TOP, *open_frames(execution_id)))
     everywhere = [at for at in frames if at is not None and at.known.goes_on]
     going_on = [_goes_on(at, due, which) for at in everywhere]
     if everywhere and not any(going_on):
@@ -101,7 +101,7 @@ def _goes_on(at: At, due: Set[str], which: Which) -> bool:
 def rest(execution_id: UUID) -> None:
     """Note that an execution waits for something outside, if no step is to begin."""
     address = address_of(execution_id)
-    frames = (_at(address.at(frame)) for frame in (TOP, *_open_frames(execution_id)))
+    frames = (_at(address.at(frame)) for frame in (TOP, *open_frames(execution_id)))
     everywhere = [at for at in frames if at is not None and at.known.goes_on]
     if everywhere and not any(at.block is None or at.unbegun for at in everywhere):
         _rest(everywhere[0])
@@ -181,7 +181,8 @@ ORDER BY length(s.path), s.number
 """
 
 
-def _open_frames(execution_id: UUID) -> list[str]:
+def open_frames(execution_id: UUID) -> list[str]:
+    """List the frames of an execution in which steps may begin, from the top inwards."""
     return [row[0] for row in fetch(_OPEN_FRAMES, {"execution": execution_id})]
 
 
@@ -240,7 +241,7 @@ def redispatch(execution_id: UUID) -> bool:
     elif top.block is None:
         passage.end(top.address)
         return True
-    inside = (_at(top.address.at(frame)) for frame in _open_frames(execution_id))
+    inside = (_at(top.address.at(frame)) for frame in open_frames(execution_id))
     everywhere = [at for at in (top, *inside) if at is not None and at.known.goes_on]
     waiting = _not_due(execution_id)
     if not any(_is_left(at, waiting) for at in everywhere):

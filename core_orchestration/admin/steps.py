@@ -50,7 +50,8 @@ HELP_TEXTS = {
     "compensate": "What undoes the step when a later one fails, such as "
     '{"role_name": "Refunder", "input_mapping": "{{ output.id }}"}.',
     "config": "What a step that no role does has to know, such as "
-    '{"max_iterations": 5} for a loop or {"duration_ms": 60000} for a wait.',
+    '{"max_iterations": 5} for a loop or {"duration_ms": 60000} for a wait. Patterns '
+    'name their roles here, such as {"voter": "Reader", "samples": 5} for a vote.',
     "on_failure": "The step belongs to those that run when the execution fails. What "
     "is inside of it goes with it.",
     "timeout_ms": "The time of one attempt.",

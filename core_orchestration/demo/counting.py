@@ -11,7 +11,7 @@ from roles.functions import function
 
 
 @function("demo.split_text")
-def split_text(given: dict[str, Any]) -> list[str]:
+def split_text(given: dict[str, Any]) -> list[dict[str, str]]:
     """Split `text` between sentences into `parts` of about the same length."""
     text, parts = given["text"], given["parts"]
     pieces: list[list[str]] = [[] for _ in range(parts)]
@@ -19,7 +19,7 @@ def split_text(given: dict[str, Any]) -> list[str]:
     for sentence in sentences(text):
         pieces[min(parts - 1, done * parts // max(1, len(text)))].append(sentence)
         done += len(sentence) + 1
-    return [" ".join(piece) for piece in pieces]
+    return [{"text": " ".join(piece)} for piece in pieces]
 
 
 @function("demo.count_words")
@@ -34,11 +34,11 @@ def count_words(given: dict[str, Any]) -> dict[str, Any]:
 def add_counts(given: dict[str, Any]) -> dict[str, Any]:
     """Add several counts up and name the `top` words."""
     total: Counter[str] = Counter()
-    for part in given["parts"]:
+    for part in given["results"]:
         total.update(part["counts"])
     ranked = sorted(total.items(), key=lambda pair: (-pair[1], pair[0]))
     return {
-        "words": sum(part["words"] for part in given["parts"]),
+        "words": sum(part["words"] for part in given["results"]),
         "distinct": len(total),
         "top": [
             {"word": word, "count": count} for word, count in ranked[: given["top"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 
 from core_orchestration import drafts
-from core_orchestration.keys import walk
+from core_orchestration.definition import Step, parse
 from core_orchestration.models import Orchestration
+from core_orchestration.reasoning import expanded
 from roles import registry
 from roles.models import Role
 
@@ -34,8 +36,7 @@ def seed(
     left alone; with `reset` everything is again what the files say.
     """
     wanted = [each for each in documents() if reset or not _ever_was(each["name"])]
-    steps = chain.from_iterable(walk(each["steps"]) for each in wanted)
-    needed = {step["role_name"] for step in steps if "role_name" in step}
+    needed = set(chain.from_iterable(roles_needed(each) for each in wanted))
     for document in role_documents():
         if document["name"] in needed:
             _seed_role(document, by, reset)
@@ -54,6 +55,18 @@ def role_documents() -> tuple[dict[str, Any], ...]:
 def documents() -> tuple[dict[str, Any], ...]:
     """Read the demo's orchestrations, each as one would send it to the API."""
     return tuple(_read(path) for path in sorted(HERE.glob("orchestrations/*.json")))
+
+
+def roles_needed(document: dict[str, Any]) -> set[str]:
+    """Name the roles of an orchestration, those that its patterns call included."""
+    return set(_role_names(expanded(parse(document)).steps))
+
+
+def _role_names(steps: tuple[Step, ...]) -> Iterator[str]:
+    for step in steps:
+        if step.role_name is not None:
+            yield step.role_name
+        yield from _role_names(step.steps)
 
 
 def _seed_role(

@@ -1,4 +1,4 @@
-"""Plan when to ask a customer again."""
+"""Say what a ticket is about, and plan when to ask the customer again."""
 
 from __future__ import annotations
 
@@ -6,10 +6,28 @@ import hashlib
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from core_orchestration.demo.writing import sentences
 from roles.functions import function
 
 _DAYS = {"high": 1, "normal": 3}
 SATURDAY = 5
+_WORDS = {
+    "billing": ("charged", "invoice", "payment", "refund"),
+    "technical": ("app", "crash", "error", "freezes", "upload"),
+}
+
+
+@function("demo.vote_category")
+def vote_category(given: dict[str, Any]) -> dict[str, Any]:
+    """Name the category of a ticket by one of its sentences, that of the `number`."""
+    parts = sentences(given["task"]) or [""]
+    sentence = parts[(given["number"] - 1) % len(parts)].lower()
+    found = [
+        category
+        for category, words in _WORDS.items()
+        if any(word in sentence for word in words)
+    ]
+    return {"category": (found or ["other"])[0], "sentence": sentence}
 
 
 @function("demo.plan_follow_up")

@@ -55,7 +55,7 @@ def check_tone(given: dict[str, Any]) -> dict[str, Any]:
     parts = sentences(given["text"])
     lengths = [len(_words(each)) for each in parts]
     long = [each for each in parts if len(_words(each)) > LONG_SENTENCE]
-    puffed = sorted(set(_PUFFERY.split()).intersection(_words(given["text"].lower())))
+    puffed = advertising(given["text"])
     loud = sorted(set(LOUD.findall(given["text"])))
     return {
         "sentences": len(parts),
@@ -86,6 +86,11 @@ def slug(title: str) -> str:
     """Spell a title as the last part of an address."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
     return "-".join(re.findall(r"[a-z0-9]+", plain.lower())) or "untitled"
+
+
+def advertising(text: str) -> list[str]:
+    """List the words of a text that only advertise."""
+    return sorted(set(_PUFFERY.split()).intersection(_words(text.lower())))
 
 
 def sentences(text: str) -> list[str]:

@@ -15,6 +15,7 @@ from .bodies import check_bodies
 from .configs import check_config, sound_settings
 from .directory import OrchestrationDirectory, RoleDirectory
 from .limits import CEILINGS, check_limits
+from .made import check_made_keys
 from .milestones import check_milestones
 from .named import check_orchestration
 from .placed import Lists, Placed
@@ -138,6 +139,7 @@ def _check_steps(
         check_bodies(steps, report)
         check_groups(steps, report)
     check_names(lists, report)
+    check_made_keys(lists, report)
     check_milestones(lists, report)
     check_references(
         lists, document.get("output"), document.get("input_schema"), report

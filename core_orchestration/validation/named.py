@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from roles.problems import quoted
+from core_orchestration.reasoning import ROLE_FIELDS
+from roles.problems import listing, quoted
 
 from .directory import OrchestrationDirectory, RoleDirectory, normal_id
 from .placed import Placed
 from .report import Report
 
+_WAYS = ("role_id", "role_name")
+
 
 def refuse_role(step: Placed, report: Report) -> None:
-    for name in ("role_id", "role_name"):
+    for name in _WAYS:
         if step.sent.get(name) is not None:
             where = ", or name it in a step of the body" if step.holds_body else ""
+            if step.step_type in ROLE_FIELDS:
+                where = (
+                    f", and set {listing(ROLE_FIELDS[step.step_type])} in its config"
+                )
             detail = (
                 f"A step of the type {quoted(step.step_type)} is done without a role; "
                 f"leave it out{where}."
@@ -34,6 +41,19 @@ def check_role(
     _check_role_exists(step, roles, report)
 
 
+def check_roles_within(step: Placed, roles: RoleDirectory, report: Report) -> None:
+    """Report roles in the config of a pattern that are missing or unknown."""
+    for field in ROLE_FIELDS.get(step.step_type, ()):
+        named = step.settings.get(field)
+        if isinstance(named, str):
+            _check_name(named, step.at("config", field), roles, report)
+        elif named is not None:
+            sound = frozenset(name for name in _WAYS if named.get(name) is not None)
+            at = step.at("config", field)
+            role = Placed(sent=named, pointer=at, key="", order=0, sound=sound)
+            check_role(role, roles, report, whose=f"The {field}")
+
+
 def _check_role_exists(step: Placed, roles: RoleDirectory, report: Report) -> None:
     role_id, name = step.get("role_id"), step.get("role_name")
     if role_id is not None and normal_id(role_id) is None:
@@ -43,10 +63,15 @@ def _check_role_exists(step: Placed, roles: RoleDirectory, report: Report) -> No
     elif role_id is not None and not roles.has_id(role_id):
         detail = f"There is no role with the id {quoted(role_id)}."
         report.add(step.at("role_id"), "unknown_role", detail)
-    if name is not None and name not in roles.names:
+    if name is not None:
+        _check_name(name, step.at("role_name"), roles, report)
+
+
+def _check_name(name: str, pointer: str, roles: RoleDirectory, report: Report) -> None:
+    if name not in roles.names:
         hint = report.suggest(name, roles.names)
         detail = f"There is no role named {quoted(name)}.{hint}"
-        report.add(step.at("role_name"), "unknown_role", detail)
+        report.add(pointer, "unknown_role", detail)
 
 
 def check_orchestration(

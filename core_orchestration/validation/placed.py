@@ -9,13 +9,14 @@ from typing import Any
 from core_orchestration.definition import (
     BRANCHING_TYPES,
     MARKER_TYPES,
+    REASONING_TYPES,
     REPEATING_TYPES,
     WAITING_TYPES,
 )
 from roles.problems import child
 
 ALWAYS_HOLDING = REPEATING_TYPES | {"branch"}
-_WITHOUT_ROLE = MARKER_TYPES | WAITING_TYPES
+_WITHOUT_ROLE = MARKER_TYPES | WAITING_TYPES | REASONING_TYPES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -15,6 +15,7 @@ Found = Iterator[tuple[str, Reading, Place]]
 _TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "loop": ("count",),
     "map": ("items",),
+    "map_reduce": ("items",),
     "branch": ("sticky",),
     "stop": ("message", "output"),
     "wait": ("duration_ms", "until", "event", "timeout_ms"),
@@ -62,6 +63,9 @@ def _of_conditions(step: Placed, place: Place, table: Timetable) -> Found:
     if "until" in settings and step.step_type == "loop":
         end = table.turn_end(place)
         yield step.at("config", "until"), read_condition(settings["until"]), end
+    if "accept" in settings:
+        turn = replace(place, has_output=True, roots=place.roots | ROOTS_WITHIN["loop"])
+        yield step.at("config", "accept"), read_condition(settings["accept"]), turn
     if "match" in settings:
         event = replace(place, roots=place.roots | {"event"})
         yield step.at("config", "match"), read_condition(settings["match"]), event

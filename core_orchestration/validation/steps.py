@@ -10,7 +10,7 @@ from core_orchestration.keys import KEY_PATTERN, RESERVED_KEYS
 from roles.problems import child, listing, quoted
 
 from .directory import RoleDirectory
-from .named import check_role, refuse_role
+from .named import check_role, check_roles_within, refuse_role
 from .placed import ALWAYS_HOLDING, Placed
 from .report import Report
 from .shapes import (
@@ -39,6 +39,11 @@ SUPPORTED = (
     "wait",
     "approval",
     "orchestration",
+    "planner_executor_reviewer",
+    "map_reduce",
+    "tree_of_thoughts",
+    "debate",
+    "vote",
 )
 # What gets no input: no run of a body, no end of an execution, and no question.
 _WITHOUT_INPUT = MARKER_TYPES | {"map", "wait", "approval"}
@@ -117,6 +122,7 @@ def check_step(
         check_role(step, roles, report)
     else:
         refuse_role(step, report)
+        check_roles_within(step, roles, report)
     _check_undoing(step, roles, report)
 
 

@@ -7,6 +7,7 @@ from typing import Any, LiteralString
 from executions.database import fetch, json_or_null, one_transaction
 from executions.lifecycle.claims import NewRun
 from executions.lifecycle.endings import fail
+from executions.lifecycle.frames import fail_frame
 from executions.lifecycle.locking import lock_execution
 
 _EXPIRE: LiteralString = """
@@ -42,7 +43,7 @@ def expire(run: NewRun, error: dict[str, Any], *, fatal: bool) -> bool:
     """
     End a step that waited too long for a worker; False when one has it after all.
 
-    `fatal` ends the execution with it; otherwise the execution has begun, and the
+    `fatal` ends the execution with it, or the step's frame; otherwise the execution has begun, and the
     caller goes on with it.
     """
     more = {"error": json_or_null(error), "fatal": fatal}
@@ -51,5 +52,8 @@ def expire(run: NewRun, error: dict[str, Any], *, fatal: bool) -> bool:
         expired = bool(fetch(_EXPIRE, run.params() | more))
         if expired and fatal:
             reason = {"step_key": run.key, **error}
-            fail(run.execution_id, epoch=run.epoch, error=reason, begun=False)
+            if run.frame is not None:
+                fail_frame(run, error=reason)
+            else:
+                fail(run.execution_id, epoch=run.epoch, error=reason, begun=False)
         return expired

@@ -19,7 +19,7 @@ from executions.lifecycle.claims import NewRun
 from executions.lifecycle.locking import lock_execution
 from executions.lifecycle.outcomes import STOPPED
 from executions.lifecycle.pruning import BOUNDED, bounds
-from executions.paths import frame_path, name_of
+from executions.paths import frame_of, frame_path, name_of
 
 # Frames are numbered beyond all steps: who looks a step up by its place among the
 # steps of a version does not meet them.
@@ -183,11 +183,11 @@ def close_frame(
         return bool(fetch(_CLOSE, params))
 
 
-_BREAK: LiteralString = f"""
+_END: LiteralString = f"""
 WITH ended AS (
   UPDATE executions_steprun f SET
-    status = 'completed', output = %(output)s::jsonb, state = '{{"broken": true}}',
-    heard = false, finished_at = clock_timestamp()
+    status = %(status)s, output = %(output)s::jsonb, error = %(error)s::jsonb,
+    state = %(state)s::jsonb, heard = false, finished_at = clock_timestamp()
   WHERE f.id = %(frame)s AND f.status = 'waiting'
   RETURNING f.path || '/' AS inside),
 {STOPPED.format(others="AND starts_with(s.path, ended.inside)")},
@@ -204,13 +204,33 @@ def break_frame(step: NewRun, path: str, *, output: Any) -> bool:
 
     The execution's row is held by the caller.
     """
+    return _end(step, path, status="completed", output=output, state={"broken": True})
+
+
+def fail_frame(step: NewRun, *, error: Mapping[str, Any]) -> bool:
+    """End the frame of a step that no worker ever had; what is open in it is cut."""
+    return _end(step, frame_of(step.path), status="failed", error=error)
+
+
+def _end(
+    step: NewRun,
+    path: str,
+    *,
+    status: str,
+    output: Any = None,
+    error: Any = None,
+    state: Any = None,
+) -> bool:
     params = {
         "execution": step.execution_id,
         **bounds(step.execution_id),
         "frame": step_run_id(step.execution_id, path),
+        "status": status,
         "output": json_or_null(output),
+        "error": json_or_null(error),
+        "state": json_or_null(state),
     }
-    return bool(fetch(_BREAK, params))
+    return bool(fetch(_END, params))
 
 
 _MOVE: LiteralString = """

@@ -49,7 +49,7 @@ def system(
     env = {
         **os.environ,
         "DATABASE_URL": database_url,
-        "CORE_FUNCTION_MODULES": "tests.acceptance.work",
+        "CORE_FUNCTION_MODULES": "tests.acceptance.work,tests.acceptance.thinking",
         "CORE_TEST_TRACES": str(traces),
         "CORE_HTTP_ALLOWED_HOSTS": sink.address,
     }

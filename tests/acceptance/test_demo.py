@@ -104,13 +104,37 @@ def test_a_ticket_goes_to_the_one_specialist_for_it(
     assert ended["output"]["follow_up"]["reference"].startswith("T-")
 
 
-def test_the_reviser_is_called_only_when_something_is_missing(
+@pytest.mark.parametrize(("example", "revisions"), [(0, 1), (1, 0)])
+def test_work_is_revised_only_when_something_is_missing(
+    system: System, demo: Demo, example: int, revisions: int
+) -> None:
+    output = run(system, demo, "Planner Executor Reviewer", example)["output"]
+    assert (output["accepted"], output["revisions"]) == (True, revisions)
+    assert "rollback" in output["result"]
+    assert output["review"]["missing"] == []
+
+
+def test_the_number_is_found_that_lies_beyond_worse_ones(
     system: System, demo: Demo
 ) -> None:
-    ended = run(system, demo, "Planner Executor Reviewer")
-    assert ended["output"]["revised"] is True
-    assert "rollback" in ended["output"]["result"]
-    easy = {"goal": "Paint the shed.", "required": ["shed"]}
-    other = system.finished(system.execute(demo["Planner Executor Reviewer"], easy))
-    assert other["output"]["revised"] is False
-    assert statuses(other)["revise"] == "skipped"
+    output = run(system, demo, "Tree of Thoughts")["output"]
+    assert (output["number"], output["off_by"]) == (47, 0)
+    assert [each["operation"] for each in output["path"]] == [
+        "* 3",
+        "+ 5",
+        "* 3",
+        "+ 5",
+    ]
+
+
+def test_a_headline_is_talked_down(system: System, demo: Demo) -> None:
+    output = run(system, demo, "Debate")["output"]
+    assert (output["score"], output["rounds"]) == (10, 5)
+    assert output["result"] == "why the pilot boat is in every harbour"
+    assert output["verdict"].startswith("[demo]")
+
+
+def test_most_readers_name_the_category(system: System, demo: Demo) -> None:
+    output = run(system, demo, "Vote")["output"]
+    assert output == {"category": "billing", "votes": {"billing": 3, "technical": 2}}
+    assert run(system, demo, "Vote", 1)["output"]["category"] == "other"

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from .agreement import check_config
 from .fields import sound_settings
+from .reasoning import is_whole
 
-__all__ = ["check_config", "sound_settings"]
+__all__ = ["check_config", "is_whole", "sound_settings"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from core_orchestration.definition import REASONING_TYPES
 from core_orchestration.validation.placed import Placed
 from core_orchestration.validation.report import Report
 from roles.problems import kind_of
 
 from .branching import check_choice
 from .patience import check_approval, check_child, check_wait
+from .reasoning import check_pattern
 
 _ENDS = ("while", "until", "count")
 
@@ -85,4 +87,5 @@ _CHECKS: Mapping[str, Callable[[Placed, Report], None]] = {
     "wait": check_wait,
     "approval": check_approval,
     "orchestration": check_child,
+    **dict.fromkeys(REASONING_TYPES, check_pattern),
 }

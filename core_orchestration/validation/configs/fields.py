@@ -20,6 +20,7 @@ from core_orchestration.validation.shapes import (
 )
 from roles.problems import Problem, child
 
+from .reasoning import REASONING_CONFIGS
 from .rules import object_of, or_template, template
 from .waiting import WAITING_CONFIGS
 
@@ -94,6 +95,7 @@ CONFIGS: Mapping[str, Mapping[str, Field]] = {
         "output": Field(rule=template),
     },
     **WAITING_CONFIGS,
+    **REASONING_CONFIGS,
 }
 
 
