@@ -11,19 +11,7 @@ SCORE = "score"
 
 def expand(step: Step) -> Step:
     make, config = Maker(step), step.config
-    enough = {"field": "output.score", "operator": ">=", "value": config["threshold"]}
-    rounds = make.holding(
-        "rounds",
-        "loop",
-        {
-            "max_iterations": config["max_rounds"],
-            "until": enough,
-            "on_limit": "continue",
-            "collect": "all",
-        },
-        *_round(make),
-    )
-    steps = [make.task(), rounds]
+    steps = [make.task(), _rounds(make)]
     result = {
         "result": make.read("rounds", "[-1].result"),
         "score": make.read("rounds", "[-1].score"),
@@ -34,6 +22,18 @@ def expand(step: Step) -> Step:
         steps.append(make.call("judge", config["judge"], shown))
         result["verdict"] = make.read("judge")
     return make.block(*steps, make.reckon("result", "value", result))
+
+
+def _rounds(make: Maker) -> Step:
+    config = make.step.config
+    enough = {"field": "output.score", "operator": ">=", "value": config["threshold"]}
+    until_enough = {
+        "max_iterations": config["max_rounds"],
+        "until": enough,
+        "on_limit": "continue",
+        "collect": "all",
+    }
+    return make.holding("rounds", "loop", until_enough, *_round(make))
 
 
 def _round(make: Maker) -> tuple[Step, ...]:

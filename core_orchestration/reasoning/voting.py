@@ -8,24 +8,29 @@ from .making import Maker
 
 
 def expand(step: Step) -> Step:
-    make, config = Maker(step), step.config
-    count, tie_break = config["samples"], config.get("tie_break", "fail")
+    make = Maker(step)
+    by_role = step.config.get("tie_break") == "role"
+    decided = _decided(make) if by_role else ()
+    return make.block(make.task(), _samples(make), _tally(make), *decided)
+
+
+def _samples(make: Maker) -> Step:
+    count = make.step.config["samples"]
+    numbers = {"items": list(range(1, count + 1)), "max_parallel": count}
     asked = {"task": make.read("task"), "number": "{{ item }}"}
-    samples = make.holding(
-        "samples",
-        "map",
-        {"items": list(range(1, count + 1)), "max_parallel": count},
-        make.call("sample", config["voter"], asked),
-    )
+    call = make.call("sample", make.step.config["voter"], asked)
+    return make.holding("samples", "map", numbers, call)
+
+
+def _tally(make: Maker) -> Step:
+    config = make.step.config
     counted = {
         "samples": "{{ output }}",
         "field": config.get("field"),
-        "quorum": config.get("quorum", majority(count)),
-        "tie_break": tie_break,
+        "quorum": config.get("quorum", majority(config["samples"])),
+        "tie_break": config.get("tie_break", "fail"),
     }
-    tally = make.reckon("tally", "tally", counted)
-    decided = _decided(make) if tie_break == "role" else ()
-    return make.block(make.task(), samples, tally, *decided)
+    return make.reckon("tally", "tally", counted)
 
 
 def majority(count: int) -> int:

@@ -65,6 +65,8 @@ def test_all_types_stand_in_each_other() -> None:
         *("sequential", "parallel", "conditional"),
         *("loop", "map", "branch", "break", "stop"),
         *("wait", "approval", "orchestration"),
+        *("planner_executor_reviewer", "map_reduce", "tree_of_thoughts"),
+        *("debate", "vote"),
     }
 
 

@@ -78,6 +78,6 @@ def test_nothing_found_is_cited_as_nothing() -> None:
     ],
 )
 def test_a_review_names_what_is_missing(text: str, missing: list[str]) -> None:
-    review = review_coverage({"text": text, "required": ["backup", "rollback"]})
+    review = review_coverage({"result": text, "required": ["backup", "rollback"]})
     assert review["missing"] == missing
     assert review["approved"] is not bool(missing)

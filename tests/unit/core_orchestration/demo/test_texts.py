@@ -67,24 +67,22 @@ def test_addresses_are_plain(title: str, expected: str) -> None:
 def test_the_parts_together_count_as_the_whole(parts: int) -> None:
     pieces = split_text({"text": MINUTES, "parts": parts})
     assert len(pieces) == parts
-    counted = [count_words({"text": piece}) for piece in pieces]
+    counted = [count_words(piece) for piece in pieces]
     whole = count_words({"text": MINUTES})
-    assert add_counts({"parts": counted, "top": 3}) == add_counts(
-        {"parts": [whole], "top": 3}
+    assert add_counts({"results": counted, "top": 3}) == add_counts(
+        {"results": [whole], "top": 3}
     )
 
 
 def test_counting_knows_what_the_minutes_are_about() -> None:
-    total = add_counts({"parts": [count_words({"text": MINUTES})], "top": 2})
+    total = add_counts({"results": [count_words({"text": MINUTES})], "top": 2})
     assert total["words"] == len(MINUTES.split())
     assert total["top"][0] == {"word": "harbour", "count": 7}
 
 
 def test_an_empty_text_counts_as_nothing() -> None:
     pieces = split_text({"text": "", "parts": 3})
-    total = add_counts(
-        {"parts": [count_words({"text": each}) for each in pieces], "top": 1}
-    )
+    total = add_counts({"results": [count_words(each) for each in pieces], "top": 1})
     assert total == {"words": 0, "distinct": 0, "top": []}
 
 
