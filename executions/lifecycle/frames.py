@@ -267,7 +267,7 @@ SELECT DISTINCT s.execution_id, left(s.path, -strpos(reverse(s.path), '['))
 FROM executions_steprun s
 JOIN executions_execution e ON e.id = s.execution_id
 WHERE s.heard = false AND s.finished_at < clock_timestamp() - %(age)s::interval
-  AND e.status = 'running' AND e.cancel_request IS NULL
+  AND e.status IN ('running', 'waiting') AND e.cancel_request IS NULL
 LIMIT %(batch)s
 """
 
