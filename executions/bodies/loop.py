@@ -17,19 +17,21 @@ from executions.bodies.base import (
 from executions.plan.compiled import CompiledStep
 from roles.problems import kind_of
 
+_NOTHING: Mapping[str, Any] = {}
+
 
 class _Loop:
     hears_outputs = True
 
     def begin(self, step: CompiledStep, scene: Scene) -> Decision:
         state = {"turns": 0, "count": _count(step, scene)}
-        following = self._next(step, scene, state, last=None)
+        beginning = begins_with(step, scene)
+        following = self._next(step, scene, state, last=None, beginning=beginning)
         if isinstance(following, Finish):
             nothing: Any = [] if _collects_all(step) else None
             error = following.error
             return Decision(state=state, finish=Finish(output=nothing, error=error))
-        given = {**following, **begins_with(step, scene)}
-        return _turn(state, given)
+        return _turn(state, {**following, **beginning})
 
     def hear(
         self,
@@ -58,12 +60,20 @@ class _Loop:
         return [frame.output for frame in frames if frame.completed]
 
     def _next(
-        self, step: CompiledStep, scene: Scene, state: Mapping[str, Any], last: Any
+        self,
+        step: CompiledStep,
+        scene: Scene,
+        state: Mapping[str, Any],
+        *,
+        last: Any,
+        beginning: Mapping[str, Any] = _NOTHING,
     ) -> Mapping[str, Any] | Finish:
         """Say what the next turn is given; without one, how the loop ends."""
         index = state["turns"]
         given = {"loop": {"index": index, "last": last}}
-        if "while" in step.conditions and not scene.holds("while", given):
+        if "while" in step.conditions and not scene.holds(
+            "while", {**given, **beginning}
+        ):
             return Finish()
         if state["count"] is not None and index >= state["count"]:
             return Finish()

@@ -84,10 +84,12 @@ class Place:
         output = None
         if planned.before.previous_output:
             output = situation.previous_output(self.uuid, plan, planned.block, known)
-        turn = (values or {}).get("loop")
+        coming = dict(values or {})  # of a turn that is to be
+        turn = coming.get("loop")
         if turn and turn["index"]:
-            output = turn["last"]  # between the turns of a loop
-        context = {**known.context(plan, planned.before), **(values or {})}
+            output = turn["last"]
+        output = coming.pop("output", output)
+        context = {**known.context(plan, planned.before), **coming}
         first = plan.is_top and planned.block.index == 0 and turn is None
         return scope_of(context, output, first=first)
 

@@ -851,3 +851,25 @@ def test_a_loop_that_failed_goes_on_from_its_turn_when_it_is_retried(
     before, now = by_path(failed, "finished_at"), by_path(ended, "finished_at")
     for path in ("again[0]/first", "again[1]/first"):
         assert now[path] == before[path]
+
+
+def test_a_while_sees_what_the_first_turn_would_begin_with(
+    system: System, add: str
+) -> None:
+    before = step("before", add, input_mapping={"a": 50, "b": 50})
+    grow = {
+        "key": "grow",
+        "step_type": "loop",
+        "config": {
+            "max_iterations": 10,
+            "while": {"field": "output", "operator": "<", "value": 8},
+        },
+        "input_mapping": 5,
+        "steps": [
+            step("one", add, key="one", input_mapping={"a": "{{ output }}", "b": 1})
+        ],
+    }
+
+    ended = system.run(before, grow)
+
+    assert ended["context"]["grow"] == 8
