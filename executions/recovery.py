@@ -179,8 +179,8 @@ WITH due AS (
   ORDER BY x.wake_at LIMIT %(batch)s FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE executions_execution x
 SET wake_at = CASE WHEN due.grace_ends_at > clock_timestamp()
-  THEN least(due.grace_ends_at, clock_timestamp() + interval '15 seconds')
-  ELSE clock_timestamp() + interval '15 seconds' END
+  THEN least(due.grace_ends_at, clock_timestamp() + %(put_off)s::interval)
+  ELSE clock_timestamp() + %(put_off)s::interval END
 FROM due WHERE x.id = due.id
 RETURNING x.id, x.wake_at, coalesce(x.deadline_at <= clock_timestamp(), false),
   due.grace_ends_at <= clock_timestamp()
@@ -189,7 +189,11 @@ RETURNING x.id, x.wake_at, coalesce(x.deadline_at <= clock_timestamp(), false),
 
 def wake_due() -> int:
     """End executions whose time is over, and move those with a due timer."""
-    params = {"batch": BATCH, "grace": control.CANCEL_GRACE}
+    params = {
+        "batch": BATCH,
+        "grace": control.CANCEL_GRACE,
+        "put_off": resumption.PUT_OFF,
+    }
     return sum(_safely(_wake, *row) for row in fetch(_DUE, params))
 
 

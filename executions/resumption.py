@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Set
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, LiteralString
 from uuid import UUID
 
@@ -28,6 +28,9 @@ from executions.states import StepStatus
 
 log = logging.getLogger(__name__)
 
+
+# For how long a timer that fires is put off, in case that nobody sees to it.
+PUT_OFF = timedelta(seconds=15)
 
 # Which steps to send of the block at hand: all that may begin now, or those to which no
 # message leads.
@@ -309,8 +312,9 @@ _SET_TIMER: LiteralString = """
 UPDATE executions_execution x
 SET wake_at = least(x.deadline_at, later.retry_at, %(queue_at)s::timestamptz)
 FROM (SELECT min(s.retry_at) AS retry_at FROM executions_steprun s
-      WHERE s.execution_id = %(execution)s AND s.status IN ('retrying', 'waiting')
-        AND s.retry_at > clock_timestamp()) later
+      WHERE s.execution_id = %(execution)s AND (s.status = 'waiting'
+        OR s.status = 'retrying' AND s.retry_at > coalesce(
+          %(seen)s::timestamptz - %(put_off)s::interval, clock_timestamp()))) later
 WHERE x.id = %(execution)s AND x.cancel_request IS NULL
   AND x.status IN ('pending', 'running', 'waiting')
   AND x.wake_at IS NOT DISTINCT FROM %(seen)s::timestamptz
@@ -327,14 +331,24 @@ def look_again(execution_id: UUID) -> None:
 
 _NEXT_RETRY: LiteralString = """
 SELECT min(s.retry_at) FROM executions_steprun s
-WHERE s.execution_id = %(execution)s AND s.status IN ('retrying', 'waiting')
-  AND s.retry_at > clock_timestamp()
+JOIN executions_execution x ON x.id = s.execution_id
+WHERE s.execution_id = %(execution)s AND (s.status = 'waiting'
+  OR s.status = 'retrying' AND s.retry_at > x.dispatched_at)
 """
 
 
 def set_timer(
     execution_id: UUID, *, seen: datetime | None, queue_at: datetime | None = None
 ) -> None:
-    """Have the reconciler look at an execution when its next timer is due."""
-    params = {"execution": execution_id, "seen": seen, "queue_at": queue_at}
+    """
+    Have the reconciler look at an execution when its next timer is due.
+
+    That may be past: one that came to be due while others were seen to.
+    """
+    params = {
+        "execution": execution_id,
+        "seen": seen,
+        "put_off": PUT_OFF,
+        "queue_at": queue_at,
+    }
     fetch(_SET_TIMER, params)

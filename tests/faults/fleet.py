@@ -169,6 +169,21 @@ class Fleet(Processes):
         """How often each step began, as the sink saw it."""
         return dict(Counter(each.body["step"] for each in self.sink.at("/begin")))
 
+    def begun_at(self, execution: str) -> dict[str, int]:
+        """How often each step run of an execution began, by its path."""
+        rows = self.query(
+            "SELECT id::text, path FROM executions_steprun WHERE execution_id = %s",
+            execution,
+        )
+        paths = dict(rows)
+        return dict(
+            Counter(
+                paths.get(each.key, f"unknown key {each.key}")
+                for each in self.sink.at("/begin")
+                if each.body["execution"] == execution
+            )
+        )
+
     def has_reached(self, point: str) -> bool:
         """Tell whether a fail-point that is limited by `*times` has gone off."""
         return any(file.name.startswith(f"{point}-") for file in self.fuses.iterdir())

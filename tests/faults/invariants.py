@@ -27,10 +27,13 @@ from tests.faults.replay import Event, Replay
 TERMINAL = {"completed", "failed", "cancelled", "timed_out"}
 TERMINAL_STEP = TERMINAL | {"skipped"}
 OPEN_STEP = {"pending", "running", "retrying", "waiting", "needs_attention"}
+# What waits for something outside: the clock, an event, people, another execution.
+WAITS_OUTSIDE = {"wait", "approval", "orchestration"}
 
 _EXECUTIONS: LiteralString = """
 SELECT e.id::text, e.status, e.resends, e.wake_at, v.id::text AS version,
-  e.created_at, clock_timestamp() AS now
+  e.created_at, e.finished_at, e.parent_execution_id::text AS parent,
+  e.awaited IS true AS awaited, clock_timestamp() AS now
 FROM executions_execution e
 JOIN core_orchestration_orchestrationversion v ON v.id = e.version_id
 WHERE e.created_at >= %(since)s ORDER BY e.id
@@ -42,7 +45,8 @@ WHERE EXISTS (SELECT 1 FROM executions_execution e
 """
 _RUNS: LiteralString = """
 SELECT s.execution_id::text AS execution, s.id::text, s.path, s.key, s.status,
-  s.attempt, s.crashes, s.spent, s.retry_at, s.attempt_deadline, s.finished_at,
+  s.attempt, s.crashes, s.spent, s.retry_at, s.attempt_deadline, s.started_at,
+  s.finished_at, s.worker, s.cursor, s.heard,
   coalesce(w.lease_until < clock_timestamp() - interval '30 seconds',
     s.status = 'running' AND w.id IS NULL
       AND s.started_at < clock_timestamp() - interval '30 seconds') AS orphan
@@ -57,6 +61,11 @@ FROM executions_event v JOIN executions_execution e ON e.id = v.execution_id
 WHERE e.created_at >= %(since)s
 ORDER BY v.execution_id, v.transaction_id, v.id
 """
+_QUESTIONS: LiteralString = """
+SELECT a.execution_id::text AS execution, a.path, a.decision, a.decided_at
+FROM executions_approval a JOIN executions_execution e ON e.id = a.execution_id
+WHERE e.created_at >= %(since)s ORDER BY a.execution_id, a.id
+"""
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -65,13 +74,33 @@ class Story:
     """One execution with all that was recorded of it."""
 
     execution: Any
-    steps: list[Mapping[str, Any]]
-    runs: list[Any]
+    definition: Mapping[str, Any]
+    every_run: list[Any]
     events: list[Event]
+    questions: list[Any]
 
     @property
     def is_over(self) -> bool:
         return self.execution.status in TERMINAL
+
+    @property
+    def steps(self) -> list[Mapping[str, Any]]:
+        """The steps at the top, in order."""
+        return in_order(self.definition["steps"])
+
+    @property
+    def all_steps(self) -> list[Mapping[str, Any]]:
+        """Those in bodies, and those of `on_failure`, as well."""
+        return list(_everywhere([*self.steps, *self.definition.get("on_failure", [])]))
+
+    @property
+    def runs(self) -> list[Any]:
+        """The runs of steps; the other rows are frames."""
+        return [run for run in self.every_run if run.cursor is None]
+
+    @property
+    def frames(self) -> dict[str, Any]:
+        return {run.path: run for run in self.every_run if run.cursor is not None}
 
 
 def read(url: str, since: datetime = EVER) -> list[Story]:
@@ -88,20 +117,23 @@ def read_from(connection: psycopg.Connection[Any], since: datetime) -> list[Stor
         "versions": _VERSIONS,
         "runs": _RUNS,
         "events": _EVENTS,
+        "questions": _QUESTIONS,
     }
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         rows: dict[str, list[Any]] = {
             name: cursor.execute(sql, {"since": since}).fetchall()
             for name, sql in sources.items()
         }
-    steps = {row.id: _steps(row.definition) for row in rows["versions"]}
+    definitions = {row.id: _definition(row.definition) for row in rows["versions"]}
     runs, events = _by_execution(rows["runs"]), _by_execution(rows["events"])
+    questions = _by_execution(rows["questions"])
     return [
         Story(
             execution=row,
-            steps=steps[row.version],
-            runs=runs[row.id],
+            definition=definitions[row.version],
+            every_run=runs[row.id],
             events=list(_told(events[row.id], runs[row.id])),
+            questions=questions[row.id],
         )
         for row in rows["executions"]
     ]
@@ -116,9 +148,21 @@ def _told(events: Iterable[Any], runs: Iterable[Any]) -> Iterator[Event]:
         yield Event(kind, each.path, each.data or {})
 
 
-def _steps(definition: Any) -> list[Mapping[str, Any]]:
-    read = json.loads(definition) if isinstance(definition, str) else definition
-    return sorted(read["steps"], key=lambda step: step.get("order", 0))
+def _definition(definition: Any) -> Mapping[str, Any]:
+    read: Mapping[str, Any] = (
+        json.loads(definition) if isinstance(definition, str) else definition
+    )
+    return read
+
+
+def in_order(steps: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return sorted(steps, key=lambda step: step.get("order", 0))
+
+
+def _everywhere(steps: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for step in steps:
+        yield step
+        yield from _everywhere(step.get("steps") or ())
 
 
 def _by_execution(rows: Iterable[Any]) -> dict[str, list[Any]]:
@@ -151,22 +195,36 @@ def violations_of(
     stories: Iterable[Story], *, max_crashes: int = 3, lost_nothing: bool = False
 ) -> list[str]:
     """List what does not hold in the record alone."""
+    stories = list(stories)
+    over = {story.execution.id for story in stories if story.is_over}
     return [
         f"execution {story.execution.id}: {problem}"
         for story in stories
-        for problem in _problems(story, max_crashes, lost_nothing=lost_nothing)
+        for problem in (
+            *_problems(story, max_crashes, lost_nothing=lost_nothing),
+            *_family(story, over),
+        )
     ]
 
 
 def unfinished(url: str, since: datetime = EVER) -> list[str]:
     """List the executions that are neither over nor wait for something nameable."""
-    return [problem for story in read(url, since) for problem in _open(story)]
+    stories = read(url, since)
+    over = {story.execution.id for story in stories if story.is_over}
+    return [
+        problem
+        for story in stories
+        for problem in (*_open(story), *_family(story, over))
+    ]
 
 
 def _problems(story: Story, max_crashes: int, *, lost_nothing: bool) -> Iterator[str]:
     yield from _open(story)
-    yield from Replay(_blocks(story.steps)).problems(story.events)
+    replay = Replay(_blocks(story.steps), _bodies(story))
+    yield from replay.problems(story.events)
     yield from _agreement(story)
+    yield from _framing(story)
+    yield from _asking(story)
     yield from _attempts(story, max_crashes)
     yield from _leases(story)
     if lost_nothing and story.execution.resends:
@@ -180,17 +238,41 @@ def _blocks(steps: list[Mapping[str, Any]]) -> list[set[str]]:
     return [{step["key"] for _, step in block} for _, block in by_block]
 
 
+def _bodies(story: Story) -> dict[str, list[tuple[str | None, set[str]]]]:
+    """Map each container's key to its body's blocks, each with its branch."""
+    return {step["key"]: _body(step) for step in story.all_steps if step.get("steps")}
+
+
+def _body(step: Mapping[str, Any]) -> list[tuple[str | None, set[str]]]:
+    has_branches = step.get("step_type") in ("branch", "parallel")
+    steps = in_order(step["steps"])
+    by_key = {each["key"]: each for each in steps}
+    found = []
+    for block in _blocks(steps):
+        first = min(block)
+        branch = (by_key[first].get("branch") or first) if has_branches else None
+        found.append((branch, block))
+    return found
+
+
 def _open(story: Story) -> Iterator[str]:
     execution = story.execution
     if story.is_over or execution.status in ("paused", "waiting"):
         return
+    outside = {
+        step["key"]
+        for step in story.all_steps
+        if step.get("step_type") in WAITS_OUTSIDE
+    }
     named = any(
-        run.status in ("waiting", "needs_attention")
+        run.status == "needs_attention"
+        or (run.status == "waiting" and run.key in outside)
         or (run.status == "retrying" and run.retry_at and run.retry_at > execution.now)
         for run in story.runs
     )
     if not named:
-        runs = ", ".join(f"{run.path} {run.status}" for run in story.runs) or "no step"
+        rows = [f"{run.path} {run.status}" for run in story.every_run]
+        runs = ", ".join(rows[-20:]) or "no step"
         yield f"is {execution.status} and waits for nothing nameable ({runs})"
 
 
@@ -208,13 +290,70 @@ def _agreement(story: Story) -> Iterator[str]:
             yield f"step {run.path} is {run.status}, its event says {last.get(run.path)}"
         if story.is_over and run.status in OPEN_STEP:
             yield f"is over, but step {run.path} is {run.status}"
-    if story.execution.status == "completed":
-        missing = {step["key"] for step in story.steps} - {r.key for r in story.runs}
+    stops = any(step.get("step_type") == "stop" for step in story.all_steps)
+    if story.execution.status == "completed" and not stops:
+        missing = {step["key"] for step in story.steps} - {r.path for r in story.runs}
         yield from (f"is completed without step {key}" for key in sorted(missing))
 
 
+def _framing(story: Story) -> Iterator[str]:
+    """Frames have no worker, end with their execution, and bound what is in them."""
+    frames = story.frames
+    for path, frame in frames.items():
+        if story.is_over and frame.status in OPEN_STEP:
+            yield f"is over, but frame {path} is {frame.status}"
+        if story.execution.status == "completed" and frame.heard is False:
+            yield f"is completed, but nobody has heard of the end of frame {path}"
+        if frame.status not in ("pending", "waiting", *TERMINAL):
+            yield f"frame {path} is {frame.status}"
+    for run in story.every_run:
+        if run.worker is not None and (
+            run.cursor is not None or run.status == "waiting"
+        ):
+            yield f"{run.path} is {run.status} and has a worker"
+        around = frames.get(run.path.rpartition("/")[0])
+        yield from _inside(run, around)
+
+
+def _inside(run: Any, frame: Any) -> Iterator[str]:
+    if frame is None:
+        if "/" in run.path:
+            yield f"{run.path} stands in a frame that there is not"
+        return
+    if frame.status == "pending":
+        yield f"{run.path} is {run.status} in a frame that was never opened"
+    if frame.finished_at is None:
+        return
+    if run.status in OPEN_STEP:
+        yield f"{run.path} is {run.status} in a frame that has ended"
+    if run.started_at and run.started_at > frame.finished_at:
+        yield f"{run.path} began after its frame had ended"
+
+
+def _asking(story: Story) -> Iterator[str]:
+    """Nobody answers once an execution is over; what was not answered is open no more."""
+    end = story.execution.finished_at
+    for question in story.questions:
+        if question.decision is None or not story.is_over:
+            continue
+        if question.decision != "withdrawn" and question.decided_at > end:
+            yield f"is over, but {question.path} was {question.decision} after that"
+
+
+def _family(story: Story, over: set[str]) -> Iterator[str]:
+    """A child for which a parent waited ends with it."""
+    execution = story.execution
+    if execution.parent in over and execution.awaited:
+        what = "was not heard of" if story.is_over else f"is {execution.status}"
+        yield f"{what}, though its parent {execution.parent} has ended"
+
+
 def _attempts(story: Story, max_crashes: int) -> Iterator[str]:
-    allowed = {step["key"]: step.get("max_retries", 0) + 1 for step in story.steps}
+    allowed = {
+        name: step.get("max_retries", 0) + 1
+        for step in story.all_steps
+        for name in (step["key"], f"undo_{step['key']}")
+    }
     for run in story.runs:
         most = allowed.get(run.key, 1) + max_crashes
         if run.attempt - run.spent > most:
@@ -234,8 +373,11 @@ def _leases(story: Story) -> Iterator[str]:
 
 
 def _effects(stories: list[Story], effects: Iterable[Effect]) -> Iterator[str]:
-    """An outsider sees one idempotency key per step, and it is the step run's id."""
-    ids = {(s.execution.id, run.key): run.id for s in stories for run in s.runs}
+    """An outsider sees one idempotency key per step run, and it is its id."""
+    ids: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for story in stories:
+        for run in story.runs:
+            ids[story.execution.id, run.key].add(run.id)
     known = {story.execution.id for story in stories}
     seen: Counter[tuple[str, str, str | None]] = Counter(
         (each.body["execution"], each.body["step"], each.key)
@@ -243,8 +385,9 @@ def _effects(stories: list[Story], effects: Iterable[Effect]) -> Iterator[str]:
         if isinstance(each.body, dict) and each.body.get("execution") in known
     )
     for execution, step, key in seen:
-        if ids.get((execution, step)) != key:
+        runs = ids.get((execution, step), set())
+        if key not in runs:
             yield (
                 f"execution {execution}: step {step} reached the outside with key {key}, "
-                f"its run is {ids.get((execution, step))}"
+                f"its runs are {', '.join(sorted(runs)[:5])}"
             )

@@ -7,6 +7,7 @@ from typing import LiteralString
 import psycopg
 import pytest
 
+from tests.acceptance.bodies import each, inner
 from tests.acceptance.sink import Effect
 from tests.acceptance.system import step
 from tests.faults import invariants
@@ -75,6 +76,85 @@ def test_a_failed_execution_may_be_retried_from_a_step_that_was_reset() -> None:
 )
 def test_what_must_not_follow_is_told(events: list[Event], problem: str) -> None:
     found = problems(*events)
+    assert any(problem in each for each in found), found
+
+
+BODIES: dict[str, list[tuple[str | None, set[str]]]] = {
+    "m": [(None, {"a"}), (None, {"b"})],
+    "way": [("x", {"a"}), ("y", {"b"})],
+}
+
+
+@pytest.mark.parametrize(
+    ("events", "problem"),
+    [
+        ([started("m"), *well("m[0]/a", "m[1]/a", "m[0]/b", "m[1]/b")], None),
+        ([started("way"), *well("way[y]/b")], None),
+        (well("@unwind[1]/tell"), None),
+        (well("m[0]/a"), "step m[0]/a started, m around it did not"),
+        (
+            [started("m"), done("m"), started("m[0]/a")],
+            "step m[0]/a started after m around it had ended",
+        ),
+        (
+            [started("m"), *well("m[0]/a"), started("m[1]/b")],
+            "step m[1]/b started before m[1]/a had ended",
+        ),
+    ],
+)
+def test_what_must_not_follow_in_a_body_is_told(
+    events: list[Event], problem: str | None
+) -> None:
+    found = list(Replay([{"m"}, {"way"}], BODIES).problems(events))
+    found = [each for each in found if "step way started before m" not in each]
+    assert found == ([problem] if problem else [])
+
+
+@pytest.mark.parametrize(
+    ("tampering", "problem"),
+    [
+        (
+            "UPDATE executions_steprun SET status = 'waiting', finished_at = NULL "
+            "WHERE path = 'all[1]'",
+            "is over, but frame all[1] is waiting",
+        ),
+        (
+            "UPDATE executions_steprun SET heard = false WHERE path = 'all[0]'",
+            "nobody has heard of the end of frame all[0]",
+        ),
+        (
+            "UPDATE executions_steprun SET worker = id WHERE path = 'all[0]'",
+            "all[0] is completed and has a worker",
+        ),
+        (
+            "UPDATE executions_steprun SET started_at = started_at + interval '1 hour' "
+            "WHERE path = 'all[1]/only'",
+            "all[1]/only began after its frame had ended",
+        ),
+        (
+            "UPDATE executions_execution SET status = 'running', finished_at = NULL; "
+            "UPDATE executions_steprun SET status = 'waiting', finished_at = NULL "
+            "WHERE path IN ('all', 'all[1]')",
+            "is running and waits for nothing nameable",
+        ),
+    ],
+)
+def test_frames_that_were_tampered_with_are_noticed(
+    fleet: Fleet, tampering: LiteralString, problem: str
+) -> None:
+    # Given a map that ended well
+    only = inner("only", fleet.role("fault.effect"))
+    fleet.finished(fleet.execute(fleet.orchestration(each("all", [1, 2], only))))
+    assert fleet.violations(lost_nothing=True) == []
+
+    # When somebody writes into the record what cannot be (and undoes it again)
+    with psycopg.connect(fleet.env["DATABASE_URL"]) as connection:
+        connection.execute(tampering)
+        stories = invariants.read_from(connection, fleet.since)
+        connection.rollback()
+
+    # Then the checker says so
+    found = invariants.violations_of(stories, lost_nothing=True)
     assert any(problem in each for each in found), found
 
 
