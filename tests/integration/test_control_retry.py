@@ -577,7 +577,7 @@ def test_an_execution_that_fails_as_somebody_looks_is_not_half_retried(
     broker.delete(*QUEUES)
     after_statement(
         monkeypatch,
-        situation,
+        situation.reading,
         "json_build_array",
         lambda: lifecycle.settle_and_fail(bad, FAILED),
     )

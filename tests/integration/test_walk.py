@@ -16,7 +16,7 @@ from django.db import OperationalError, connection
 
 from core_orchestration import versions
 from executions import database, lifecycle, pinned, situation
-from executions.lifecycle import claims, outcomes
+from executions.lifecycle import claims, outcomes, retries
 from executions.models import Event, Execution
 from executions.signatures import Address
 from executions.worker import beginning, patience, walk
@@ -884,7 +884,7 @@ def test_a_failure_whose_reply_was_lost_is_recorded_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     execution = launched(step("a", role("util.fail")), step("b", role()))
-    lost = lose_reply(monkeypatch, outcomes, "'execution.failed'")
+    lost = lose_reply(monkeypatch, outcomes, "'execution.unwinding'")
 
     assert go(execution, "a") == NOWHERE
 
@@ -897,7 +897,7 @@ def test_a_retry_whose_reply_was_lost_is_still_the_messages_to_carry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     execution = retrying(200)
-    lost = lose_reply(monkeypatch, outcomes, "'step.retrying', %(path)s")
+    lost = lose_reply(monkeypatch, retries, "'step.retrying', %(path)s")
 
     with pytest.raises(ComeBack) as later:
         go(execution, "a")
