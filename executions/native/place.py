@@ -64,7 +64,9 @@ class Place:
         """Note that the execution waits, if nothing else of it goes on."""
         top = list(self.planned.plan.outwards())[-1]
         key = self.planned.path.partition("/")[0].partition("[")[0]
-        lifecycle.rest(self.uuid, among=top.by_path[key].block.ordinals)
+        around = top.by_path.get(key)  # none of the top's own after a failure
+        among = around.block.ordinals if around else range(0)
+        lifecycle.rest(self.uuid, among=among)
 
     def output_before(self) -> Any:
         """Return what `output` means at the step."""

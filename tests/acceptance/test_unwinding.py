@@ -217,3 +217,34 @@ def test_nothing_is_rolled_back_that_does_not_say_how(
     refused = system.post(f"executions/{ended['id']}/rollback/", {}, status=409)
 
     assert refused["code"] == "nothing_to_undo"
+
+
+def test_what_follows_a_failure_may_wait_and_have_bodies(
+    system: System, same: str, bad: str
+) -> None:
+    wait = {"key": "calm", "step_type": "wait", "config": {"duration_ms": 300}}
+    each = {
+        "key": "each",
+        "step_type": "map",
+        "config": {"items": ["a", "b"]},
+        "steps": [
+            {
+                "key": "tell",
+                "role_name": same,
+                "input_mapping": "{{ item }}: {{ context.failure.type }}",
+            }
+        ],
+    }
+    stop = {"key": "enough", "step_type": "stop"}
+
+    ended = system.run(
+        step("bad", bad, key="bad"),
+        on_failure=[wait, each, stop, step("never", same, key="never")],
+    )
+
+    assert ended["status"] == "failed"
+    assert ended["error"]["step_key"] == "bad"
+    logs = logs_by_key(ended)
+    assert logs["calm"]["status"] == "completed"
+    assert logs["each"]["output"] == ["a: exception", "b: exception"]
+    assert "never" not in logs
