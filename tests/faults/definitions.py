@@ -168,6 +168,8 @@ def other_types(schema: Document) -> Iterator[Any]:
     allowed = set(named if isinstance(named, list) else [named])
     if "number" in allowed:
         allowed.add("integer")
+    if {"$ref", "allOf"} & schema.keys():  # another component, which is an object
+        allowed.add("object")
     for kind, values in _VALUES.items():
         if kind not in allowed:
             yield from values
