@@ -208,7 +208,7 @@ def cancel(fleet: Fleet, execution: str) -> Any:
 def paused_between(fleet: Fleet) -> str:
     """Make an execution that was paused between two steps."""
     execution = fleet.execute(then(fleet, "fault.ahold", release="pause"))
-    until(lambda: fleet.seen("begin", "work"), what="work")
+    until(lambda: state_of(fleet, execution, "work") == "running", what="work")
     fleet.post(f"executions/{execution}/pause/", None, status=200)
     fleet.release("pause")
     until(lambda: state_of(fleet, execution, "work") == "completed", what="its end")
