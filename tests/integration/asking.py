@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 
-from executions import control, recovery
+from executions import control, recovery, resumption
 from executions.database import fetch
 from executions.lifecycle import Claim
 from executions.models import Execution
@@ -114,4 +114,9 @@ def seconds_until(execution: Execution, field: str, path: str | None = None) -> 
 
 def take_timers() -> None:
     """Take the timers that are due as a reconciler does that dies right after."""
-    fetch(recovery._DUE, {"batch": 9, "grace": control.CANCEL_GRACE})
+    params = {
+        "batch": 9,
+        "grace": control.CANCEL_GRACE,
+        "put_off": resumption.PUT_OFF,
+    }
+    fetch(recovery._DUE, params)
