@@ -84,7 +84,7 @@ def test_a_failure_whose_commit_lost_its_reply_is_recorded_once(
     made = fleet.orchestration(step("bad", fleet.role("test.fail")))
 
     # When a step fails for good
-    network.lose_reply(r"SET status = 'failed', error = ")
+    network.lose_reply(r"'execution.unwinding'")
     ended = fleet.finished(fleet.execute(made))
 
     # Then the execution has failed with that error
