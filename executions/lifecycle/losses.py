@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import LiteralString
+from typing import Any, LiteralString
 from uuid import UUID
 
 from executions.database import fetch, one_transaction
@@ -71,22 +71,29 @@ RETURNING {CLAIMED}
 
 
 def give_up_crashed(run: NewRun, *, fatal: bool) -> bool:
-    """End a step that took too many workers with it; False when it is alive."""
-    for row in fetch(_TAKE_CRASHED, {"id": run.id}):
-        claim = Claim.of(run, row)
-        error = {
-            "type": "crashed",
-            "message": f"{claim.crashes} attempts lost their worker (killed, out of "
-            "memory, or frozen); the step is not tried again.",
-            "attempt": claim.attempt,
-        }
-        outcome = Outcome(status=StepStatus.FAILED, error=error)
-        return (
-            settle_and_fail(claim, outcome)
-            if fatal
-            else settle(claim, outcome, wake=True)
-        )
+    """
+    End a step that took too many workers with it; False when it is alive.
+
+    Taken and ended at once, so that of two who find it one counts the crash.
+    """
+    with one_transaction():
+        lock_execution(run.execution_id)
+        for row in fetch(_TAKE_CRASHED, {"id": run.id}):
+            claim = Claim.of(run, row)
+            outcome = Outcome(status=StepStatus.FAILED, error=_crashed(claim))
+            if fatal:
+                return settle_and_fail(claim, outcome)
+            return settle(claim, outcome, wake=True)
     return False
+
+
+def _crashed(claim: Claim) -> dict[str, Any]:
+    return {
+        "type": "crashed",
+        "message": f"{claim.crashes} attempts lost their worker (killed, out of "
+        "memory, or frozen); the step is not tried again.",
+        "attempt": claim.attempt,
+    }
 
 
 _PUT_ASIDE: LiteralString = f"""
