@@ -68,7 +68,9 @@ def started_waiting(fleet: Fleet, *steps: Written, path: str = "w") -> str:
 def test_what_falls_due_without_a_reconciler_fires_once_when_two_are_back(
     fleet: Fleet,
 ) -> None:
-    # Given timers, deadlines of events and of questions, in loops and maps as well
+    # Given timers, deadlines of events and of questions, in loops and maps as well,
+    # while the reconciler is down
+    fleet.kill(RECONCILER)
     name, effect = next(_names), fleet.role("fault.effect")
     after = inner("after", effect)
     late: dict[str, Any] = {"timeout_ms": 4_000}
@@ -91,8 +93,7 @@ def test_what_falls_due_without_a_reconciler_fires_once_when_two_are_back(
     for execution in listening:
         has_status(fleet, execution, "waiting")
 
-    # When the reconciler is down as all of them fall due
-    fleet.kill(RECONCILER)
+    # When all of them fall due
     fleet.post("events/", {"name": f"{name}.all", "payload": 1}, status=202)
     watch(5)
     begun = fleet.begun().get("after", 0)
