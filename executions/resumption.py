@@ -52,8 +52,7 @@ def go_on(execution_id: UUID, *, which: Which = "left") -> None:
     for path in lifecycle.due_waits(execution_id):
         _wake(address, path)
     due = _due(execution_id, which)
-    frames = (_at(address.at(frame)) for frame in (TOP, *open_frames(execution_id)))
-    everywhere = [at for at in frames if at is not None and at.known.goes_on]
+    everywhere = _everywhere(address)
     going_on = [_goes_on(at, due, which) for at in everywhere]
     if everywhere and not any(going_on):
         _rest(everywhere[0])
@@ -104,8 +103,7 @@ def _goes_on(at: At, due: Set[str], which: Which) -> bool:
 def rest(execution_id: UUID) -> None:
     """Note that an execution waits for something outside, if no step is to begin."""
     address = address_of(execution_id)
-    frames = (_at(address.at(frame)) for frame in (TOP, *open_frames(execution_id)))
-    everywhere = [at for at in frames if at is not None and at.known.goes_on]
+    everywhere = _everywhere(address)
     if everywhere and not any(at.block is None or at.unbegun for at in everywhere):
         _rest(everywhere[0])
 
@@ -150,6 +148,13 @@ def _at(address: Address) -> At | None:
     plan = pinned.plan_of(address)
     known = situation.read_all(UUID(address.execution), plan)
     return None if known is None else At(address=address, plan=plan, known=known)
+
+
+def _everywhere(address: Address) -> list[At]:
+    """Read where an execution goes on: at the top, and in its open frames."""
+    frames = (TOP, *open_frames(UUID(address.execution)))
+    read = (_at(address.at(frame)) for frame in frames)
+    return [at for at in read if at is not None and at.known.goes_on]
 
 
 def _send(at: At, members: Set[str], *, recovery: bool) -> None:

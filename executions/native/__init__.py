@@ -28,7 +28,7 @@ from executions.native.children import hear as hear_child
 from executions.native.ending import OPEN, refuse, skip
 from executions.native.events import look
 from executions.native.holding import hear
-from executions.native.place import Place, place
+from executions.native.place import Place, hold, place
 from executions.native.upshot import NOTHING, Ending, Upshot
 from executions.plan import PlannedStep
 from executions.runs import run_of
@@ -87,10 +87,10 @@ def wake(address: Address, planned: PlannedStep) -> Upshot:
     if act is None:
         return NOTHING
     with one_transaction():
-        claim = lifecycle.hold(run_of(address, planned), was=OPEN)
-        at = place(address, planned)
-        if claim is None or at is None or not at.is_due():
+        held = hold(address, planned)
+        if held is None or not held[0].is_due():
             return NOTHING
+        at, claim = held
         lifecycle.rouse(at.uuid)
         return act(at, claim)
 

@@ -12,8 +12,8 @@ from executions import lifecycle
 from executions.bodies import Fault
 from executions.database import one_transaction
 from executions.lifecycle import Claim, Posted, Waiting
-from executions.native.ending import OPEN, fail, failure, settle
-from executions.native.place import Place, place
+from executions.native.ending import fail, failure, settle
+from executions.native.place import Place, hold, place
 from executions.native.timing import milliseconds
 from executions.native.upshot import NOTHING, Upshot
 from executions.plan import PlannedStep
@@ -102,10 +102,10 @@ def _matches(at: Place, posted: Posted) -> bool:
 def _take(address: Address, planned: PlannedStep, posted: Posted) -> Upshot | None:
     """Settle a step with an event; None when its execution has it already."""
     with one_transaction():
-        claim = lifecycle.hold(run_of(address, planned), was=OPEN)
-        at = place(address, planned)
-        if claim is None or at is None:
+        held = hold(address, planned)
+        if held is None:
             return NOTHING
+        at, claim = held
         if not lifecycle.take_signal(claim.run, posted.id):
             return None
         lifecycle.rouse(at.uuid)
@@ -117,9 +117,9 @@ def _refuse(
 ) -> Upshot:
     """Fail a step whose `match` cannot be decided, whatever event comes."""
     with one_transaction():
-        claim = lifecycle.hold(run_of(address, planned), was=OPEN)
-        at = place(address, planned)
-        if claim is None or at is None:
+        held = hold(address, planned)
+        if held is None:
             return NOTHING
+        at, claim = held
         lifecycle.rouse(at.uuid)
         return fail(at, claim, failure(at, error, "match"))

@@ -16,8 +16,8 @@ from executions import lifecycle, limits
 from executions.bodies import HOLDERS, Decision, Fault, Finish
 from executions.database import one_transaction
 from executions.lifecycle import Claim
-from executions.native.ending import OPEN, fail, failure, settle, skip
-from executions.native.place import Place, place
+from executions.native.ending import fail, failure, settle, skip
+from executions.native.place import Place, hold
 from executions.native.upshot import NOTHING, Upshot
 from executions.plan import PlannedStep
 from executions.runs import run_of
@@ -45,10 +45,10 @@ def hear(address: Address, planned: PlannedStep) -> Upshot:
     run = run_of(address, planned)
     holder = HOLDERS[planned.step.step_type]
     with one_transaction():
-        claim = lifecycle.hold(run, was=OPEN)
-        at = place(address, planned)
-        if claim is None or at is None:
+        held = hold(address, planned)
+        if held is None:
             return NOTHING
+        at, claim = held
         ended = lifecycle.hear(run, outputs=holder.hears_outputs)
         if not ended:
             return NOTHING

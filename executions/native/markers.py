@@ -51,8 +51,7 @@ def _stop_unwinding(at: Place) -> Upshot:
 def _result(at: Place) -> object:
     if "output" in at.planned.compiled.templates:
         return at.render("output")
-    top = list(at.planned.plan.outwards())[-1]
-    return output.render(at.uuid, top, at.known)
+    return output.render(at.uuid, at.planned.plan.top, at.known)
 
 
 def _fail(at: Place, claim: Claim, message: object) -> None:

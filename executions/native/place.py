@@ -8,9 +8,12 @@ from typing import Any
 from uuid import UUID
 
 from executions import lifecycle, situation
+from executions.lifecycle import Claim
 from executions.plan import PlannedStep, scope_of
+from executions.runs import run_of
 from executions.signatures import Address
 from executions.situation import Situation
+from executions.states import StepStatus
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,9 +65,10 @@ class Place:
 
     def rest(self) -> None:
         """Note that the execution waits, if nothing else of it goes on."""
-        top = list(self.planned.plan.outwards())[-1]
         key = self.planned.path.partition("/")[0].partition("[")[0]
-        around = top.by_path.get(key)  # none of the top's own after a failure
+        around = self.planned.plan.top.by_path.get(
+            key
+        )  # none of the top's own after a failure
         among = around.block.ordinals if around else range(0)
         lifecycle.rest(self.uuid, among=among)
 
@@ -108,3 +112,14 @@ def place(
     if not situation.is_ready(planned.plan, planned, known):
         return None
     return Place(address=address, planned=planned, known=known)
+
+
+def hold(address: Address, planned: PlannedStep) -> tuple[Place, Claim] | None:
+    """
+    Hold a step that waits, with its execution's row; None if it waits no more.
+
+    The caller's transaction holds both.
+    """
+    claim = lifecycle.hold(run_of(address, planned), was=StepStatus.WAITING)
+    at = place(address, planned)
+    return None if claim is None or at is None else (at, claim)

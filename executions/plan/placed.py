@@ -155,8 +155,7 @@ class Plan:
 
     def _undoing(self, bodies: Mapping[str, Body], frame: str, undone: str) -> Plan:
         """Put what undoes a step where it sees what that step saw."""
-        *_, top = self.outwards()
-        around = plan_at(top, paths.frame_of(undone))
+        around = plan_at(self.top, paths.frame_of(undone))
         body = bodies[undone.rpartition("/")[2]]
         return Plan(definition=self.definition, body=body, frame=frame, outer=around)
 
@@ -181,6 +180,11 @@ class Plan:
     def is_beside(self) -> bool:
         """Tell whether these steps are what is done after a failure."""
         return paths.is_beside(self.frame)
+
+    @property
+    def top(self) -> Plan:
+        """The plan of the whole version, that this one stands in."""
+        return self if self.outer is None else self.outer.top
 
     def outwards(self) -> Iterator[Plan]:
         """Give this plan, and those of the frames around it up to the top."""
