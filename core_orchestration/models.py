@@ -37,6 +37,10 @@ class Orchestration(models.Model):
     limits = models.JSONField(
         default=dict, db_default=Value({}, models.JSONField()), blank=True
     )
+    # Whether MCP offers it as a tool of its own.
+    expose_as_tool = models.BooleanField(default=False, db_default=False)
+    # Of one that an agent made: {"execution_id", "step_path", "role_name"}.
+    provenance = models.JSONField(null=True, blank=True, editable=False)
     published = models.ForeignKey(
         "OrchestrationVersion",
         on_delete=models.PROTECT,

@@ -81,6 +81,8 @@ class Execution(models.Model):
         related_name="+",
         db_index=False,
     )
+    # The API key that it was asked for with, and that its children spend for.
+    api_key_id = models.UUIDField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)

@@ -1,36 +1,14 @@
-"""Who works (roles), as whom they worked (snapshots), and who may ask (keys)."""
+"""Who works (roles), and as whom they worked (snapshots)."""
 
 from __future__ import annotations
-
-import hashlib
-import json
-from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from roles.models.ownership import OwnedQuerySet
 from roles.runners import RoleSpec
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-
-
-class OwnedQuerySet(models.QuerySet[Any]):
-    """Rows that belong to whoever made them; those made by nobody are shared."""
-
-    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
-        """Staff see everything, others their own rows and the shared ones."""
-        if getattr(user, "is_staff", False):
-            return self
-        return self.filter(models.Q(created_by=user.pk) | models.Q(created_by=None))
-
-    def editable_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
-        """Staff edit everything, others what they made."""
-        if getattr(user, "is_staff", False):
-            return self
-        return self.filter(created_by=user.pk)
 
 
 class Role(models.Model):
@@ -48,6 +26,8 @@ class Role(models.Model):
     input_schema = models.JSONField(null=True, blank=True)
     output_schema = models.JSONField(null=True, blank=True)
     is_active = models.BooleanField(default=True)
+    # Of a role that an agent made: {"execution_id", "step_path", "role_name"}.
+    provenance = models.JSONField(null=True, blank=True, editable=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.SET_NULL,
@@ -99,31 +79,3 @@ class RoleSnapshot(models.Model):
 
     def __str__(self) -> str:
         return f"{self.body['name']} of {self.created_at:%Y-%m-%d %H:%M:%S}"
-
-
-class ApiKey(models.Model):
-    """A bearer key of a user; only a digest of its secret is kept."""
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_keys"
-    )
-    name = models.CharField(max_length=100)
-    prefix = models.CharField(max_length=16, editable=False)
-    digest = models.CharField(max_length=64, unique=True, editable=False)
-    created_at = models.DateTimeField(auto_now_add=True)
-    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
-    revoked_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        ordering = ("-created_at", "id")
-        verbose_name = "API key"
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.prefix}…)"
-
-
-def content_digest(body: Any) -> str:
-    """Name a JSON value by its content: SHA-256 of its canonical text, in hex."""
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
