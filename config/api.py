@@ -19,7 +19,7 @@ from executions.rest.approvals import ApprovalViewSet
 from executions.rest.signals import EventViewSet
 from executions.rest.views import ExecuteView, ExecutionViewSet
 from executions.rest.workers import WorkerViewSet
-from roles.views import RoleViewSet
+from roles.views.roles import RoleViewSet
 
 router = SimpleRouter(use_regex_path=False)
 router.register("roles", RoleViewSet)

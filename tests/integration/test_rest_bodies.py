@@ -114,7 +114,7 @@ def test_a_bug_tells_nothing_of_itself(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the canary sings")
 
-    monkeypatch.setattr("roles.views.save_role", broken)
+    monkeypatch.setattr("roles.views.roles.save_role", broken)
     response = api.post(ROLES, {})
     assert response.status_code == 500
     assert problem_of(response)["code"] == "internal_error"

@@ -72,7 +72,7 @@ def test_a_database_that_is_away_is_a_503(
     def away(*_: object, **__: object) -> None:
         raise OperationalError("the canary sings")
 
-    monkeypatch.setattr("roles.views.save_role", away)
+    monkeypatch.setattr("roles.views.roles.save_role", away)
     response = api.post("/api/v1/roles/", {})
     assert response.status_code == 503
     assert problem_of(response)["code"] == "unavailable"

@@ -15,7 +15,7 @@ from roles.rest.pages import ByName
 from roles.rest.problems import answer_with
 from roles.rest.resources import DocumentResource
 from roles.rest.schema import ETAG, IF_MATCH
-from roles.serializers import RoleSerializer
+from roles.serializers.roles import RoleSerializer
 
 answer_with(
     RoleInUse,

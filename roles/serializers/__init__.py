@@ -1,0 +1,1 @@
+"""How things look from outside: a module per resource."""
