@@ -39,6 +39,8 @@ def of(runs: Iterable[tuple[Plan, StepRun]]) -> Questions:
 def _asks(plan: Plan, run: StepRun) -> bool:
     if run.status != StepStatus.WAITING:
         return False
+    if run.state and run.state.get("parked") == "approval":
+        return True
     step = find_step(plan, run.path)
     return step is not None and step.step_type == "approval"
 

@@ -141,6 +141,12 @@ def _judged(
     )
 
 
+def _reason(planned: PlannedStep | None, run: StepRun) -> Mapping[str, str]:
+    """Return why a role's step is parked."""
+    has_role = planned is not None and planned.step.has_role
+    return (run.state or {}) if has_role else {}
+
+
 def _is_settled(status: str) -> bool:
     return status in TERMINAL_STEP
 
@@ -176,6 +182,8 @@ class _Steps:
             error=(run.error or {}).get("message"),
             asked=asked.asked if asked else None,
             event=run.awaits,
+            parked=_reason(planned, run).get("parked"),
+            detail=_reason(planned, run).get("detail", ""),
         )
 
     def holds_frames(self, run: StepRun) -> bool:

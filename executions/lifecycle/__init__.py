@@ -67,6 +67,7 @@ from executions.lifecycle.outcomes import (
     settle_and_complete,
     settle_and_fail,
 )
+from executions.lifecycle.parking import park, unpark
 from executions.lifecycle.passages import (
     advance,
     copy_runs,
@@ -189,6 +190,7 @@ __all__ = [
     "make_frames",
     "next_epoch",
     "open_question",
+    "park",
     "pause",
     "post_signal",
     "put_aside",
@@ -227,6 +229,7 @@ __all__ = [
     "undone_runs",
     "unheard",
     "unheard_children",
+    "unpark",
     "waiting_parent",
     "wake_execution",
     "widen",

@@ -21,7 +21,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection
 
 from executions.database import UNREACHABLE, decoded, fetch
-from executions.live.hub import Hub
+from executions.live.hub import Hub, Viewer
 from executions.states import TERMINAL_EXECUTION
 
 BATCH = 500
@@ -96,9 +96,9 @@ async def stream(execution_id: UUID, news: News) -> AsyncIterator[str]:
         while True:
             wake.clear()
             news = await _read(execution_id, news.cursor)
-            if news.text:
+            if text := _written(wake) + news.text:
                 beat, pause = time.monotonic(), SOONEST_S
-                yield news.text
+                yield text
             if news.is_over:
                 return
             if news.is_full:
@@ -107,6 +107,16 @@ async def stream(execution_id: UUID, news: News) -> AsyncIterator[str]:
                 beat = time.monotonic()
                 yield ": still here\n\n"
             pause = SOONEST_S if await _woken(wake, pause) else min(2 * pause, SWEEP_S)
+
+
+def _written(viewer: Viewer) -> str:
+    """Spell what agents wrote meanwhile; it has no id, for it cannot be had again."""
+    spelled = []
+    while viewer.texts:
+        text = viewer.texts.popleft()
+        data = {**text._asdict(), "step_key": step_key_of(text.path)}
+        spelled.append(f"event: step.text\ndata: {json.dumps(data)}\n\n")
+    return "".join(spelled)
 
 
 async def _woken(wake: asyncio.Event, seconds: float) -> bool:

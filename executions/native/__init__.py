@@ -20,6 +20,7 @@ from executions.native import (
     children,
     holding,
     markers,
+    parking,
     reckoning,
     waiting,
 )
@@ -83,7 +84,7 @@ def _begin_in_time(at: Place, act: Callable[[Place], Upshot]) -> Upshot:
 
 def wake(address: Address, planned: PlannedStep) -> Upshot:
     """Let a step see that its time has come."""
-    act = _WAKE.get(planned.step.step_type)
+    act = parking.wake if planned.step.has_role else _WAKE.get(planned.step.step_type)
     if act is None:
         return NOTHING
     with one_transaction():

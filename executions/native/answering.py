@@ -1,4 +1,4 @@
-"""How an `approval` ends: with an answer, or by the clock."""
+"""How an `approval` ends: with an answer, or by the clock. Agents' questions, too."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 from executions import lifecycle
 from executions.lifecycle import Claim, Verdict
-from executions.native.ending import OPEN, fail, settle
+from executions.native import parking
+from executions.native.ending import CLOCK, OPEN, fail, settle
 from executions.native.place import Place, place
 from executions.native.upshot import Upshot
 from executions.plan import PlannedStep
@@ -14,8 +15,6 @@ from executions.policy import LONGEST_MESSAGE
 from executions.runs import run_of
 from executions.signatures import Address
 from executions.states import StepStatus
-
-CLOCK = "clock"  # the channel of what nobody answered
 
 
 def take(address: Address, planned: PlannedStep, verdict: Verdict) -> Upshot | None:
@@ -32,6 +31,8 @@ def take(address: Address, planned: PlannedStep, verdict: Verdict) -> Upshot | N
     at = place(address, planned, paused_too=True)
     if at is None or not lifecycle.decide(verdict):
         return None
+    if planned.step.has_role:
+        return parking.take(at, claim, verdict)
     lifecycle.rouse(at.uuid)
     return conclude(at, claim, verdict)
 

@@ -10,7 +10,8 @@ from executions import lifecycle
 from executions.bodies import Fault
 from executions.database import one_transaction
 from executions.lifecycle import Claim, Open, People, Question, Verdict, Waiting
-from executions.native.answering import CLOCK, conclude
+from executions.native.answering import conclude
+from executions.native.ending import CLOCK
 from executions.native.place import Place
 from executions.native.timing import milliseconds
 from executions.native.upshot import NOTHING, Upshot

@@ -17,6 +17,7 @@ from executions.runs import run_of
 from executions.states import StepStatus
 
 OPEN = StepStatus.WAITING
+CLOCK = "clock"  # the channel of what nobody answered
 Unusable = Fault | TemplateRenderError | output.Unstorable
 
 

@@ -65,12 +65,7 @@ class Place:
 
     def rest(self) -> None:
         """Note that the execution waits, if nothing else of it goes on."""
-        key = self.planned.path.partition("/")[0].partition("[")[0]
-        around = self.planned.plan.top.by_path.get(
-            key
-        )  # none of the top's own after a failure
-        among = around.block.ordinals if around else range(0)
-        lifecycle.rest(self.uuid, among=among)
+        lifecycle.rest(self.uuid, among=self.planned.ordinals_around)
 
     def output_before(self) -> Any:
         """Return what `output` means at the step."""

@@ -83,6 +83,13 @@ class PlannedStep:
         """What rendering its output mapping takes."""
         return self.plan.needs(self.compiled.after)
 
+    @cached_property
+    def ordinals_around(self) -> range:
+        """The places of the top's block that it stands in; none after a failure."""
+        key = self.path.partition("/")[0].partition("[")[0]
+        around = self.plan.top.by_path.get(key)
+        return around.block.ordinals if around else range(0)
+
     @property
     def is_batchable(self) -> bool:
         """

@@ -148,7 +148,11 @@ def _needs_attention(step: StepFacts, _: ExecutionFacts, fleet: Fleet) -> Waitin
 
 def _waits(step: StepFacts, execution: ExecutionFacts, fleet: Fleet) -> WaitingOn:
     return (
-        _held(execution, step, fleet) or _asks(step) or _listens(step) or _goes_by(step)
+        _held(execution, step, fleet)
+        or _asks(step)
+        or _listens(step)
+        or _parked(step)
+        or _goes_by(step)
     )
 
 
@@ -172,6 +176,16 @@ def _listens(step: StepFacts) -> WaitingOn | None:
     detail, cure = words.event(name, str(step)), words.post_event(name)
     until = step.retry_at
     return _answer(Kind.WAIT, step, detail, cure, since=step.since, expected=until)
+
+
+def _parked(step: StepFacts) -> WaitingOn | None:
+    if step.parked not in _PARKED:
+        return None
+    kind, cure = _PARKED[step.parked]
+    detail = f"{step} waits: {words.cut(step.detail)}"
+    detail = f"{detail[0].upper()}{detail[1:]}"
+    expected = step.retry_at
+    return _answer(kind, step, detail, cure, since=step.since, expected=expected)
 
 
 def _goes_by(step: StepFacts) -> WaitingOn:
@@ -249,6 +263,10 @@ def _turn_began(step: StepFacts) -> datetime | None:
     return step.retry_at or step.since
 
 
+_PARKED: Mapping[str | None, tuple[Kind, str | None]] = {
+    "budget": (Kind.BUDGET, words.RAISE_IT),
+    "provider": (Kind.PROVIDER, None),
+}
 _Decision = Callable[[StepFacts, ExecutionFacts, Fleet], WaitingOn]
 _BY_STATUS: Mapping[StepStatus | None, _Decision] = {
     None: _turn,

@@ -17,11 +17,13 @@ class Kind(StrEnum):
 
     NEEDS_ATTENTION = "needs_attention"
     APPROVAL = "approval"
+    BUDGET = "budget"
     PAUSED = "paused"
     CANCELLING = "cancelling"
     QUEUE_WITHOUT_WORKER = "queue_without_worker"
     LOST_WORKER = "lost_worker"
     RECONCILER = "reconciler"
+    PROVIDER = "provider"
     WAIT = "wait"
     RETRY_TIMER = "retry_timer"
     QUEUE = "queue"
@@ -112,7 +114,8 @@ class StepFacts:
 
     `key` is None where all steps are settled and only the end is to be recorded.
     `queues` are those that its message passes, empty if they cannot be told; `asked`
-    is what it waits for an answer to, and `event` the name of one that it waits for.
+    is what it waits for an answer to, and `event` the name of one that it waits for. A
+    step that is `parked` names what for, and `detail` says it in words.
     """
 
     key: str | None
@@ -126,6 +129,8 @@ class StepFacts:
     error: str | None = None
     asked: Asked | None = None
     event: str | None = None
+    parked: str | None = None
+    detail: str = ""
 
     def __str__(self) -> str:
         return "the execution's end" if self.key is None else f"step {self.key!r}"

@@ -1,7 +1,7 @@
 """
 What follows an attempt whose end settles nothing, or ends everything.
 
-It was stopped, is to be tried again, or takes the execution with it. What simply
+It was stopped, waits, is to be tried again, or takes the execution with it. What simply
 succeeded, and failures that the execution survives, are recorded by those who go on.
 """
 
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from executions import lifecycle, policy
 from executions.lifecycle import Claim
+from executions.plan import PlannedStep
 from executions.policy import Retry
+from executions.worker import parking
 from executions.worker.beginning import ComeBack
 from executions.worker.patience import insist, insist_and_tell
 from executions.worker.perform import Ended
@@ -18,11 +20,11 @@ from executions.worker.perform import Ended
 def leads_on(ended: Ended | None) -> bool:
     """Tell whether an attempt settled its step and lets the execution go on."""
     return ended is not None and not (
-        isinstance(ended.verdict, Retry) or ended.is_fatal
+        ended.parked or isinstance(ended.verdict, Retry) or ended.is_fatal
     )
 
 
-def conclude(claim: Claim, ended: Ended | None) -> None:
+def conclude(claim: Claim, planned: PlannedStep, ended: Ended | None) -> None:
     """
     Record the end of an attempt that does not lead on.
 
@@ -31,6 +33,8 @@ def conclude(claim: Claim, ended: Ended | None) -> None:
     if ended is None:
         insist(lambda: lifecycle.give_back(claim))
         insist(lambda: lifecycle.finish_cancel(claim.run.execution_id))
+    elif ended.parked is not None:
+        parking.park(claim, planned, ended.parked)
     elif isinstance(ended.verdict, Retry):
         _retry(claim, ended, ended.verdict)
     else:

@@ -167,7 +167,7 @@ class Batch:
 
     def _conclude(self, claim: Claim, ended: Ended | None) -> None:
         try:
-            aftermath.conclude(claim, ended)
+            aftermath.conclude(claim, self.plan.by_path[claim.run.path], ended)
         except ComeBack as again:
             self._send_singly({again.path}, delay_s=again.delay_s)
         if ended is None or ended.is_fatal:

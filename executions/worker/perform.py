@@ -25,16 +25,22 @@ from executions.worker.patience import insist
 from executions.worker.prepare import role_of, unresolved
 from executions.worker.running import step_log
 from roles.runners import Result, RoleSpec, RunnerError
+from roles.runners.hosting import Parked
 
 Run = Callable[[Claim, PlannedStep, RoleSpec], Result]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """What an attempt came to: an outcome to record, and what policy makes of it."""
+    """
+    What an attempt came to: an outcome to record, and what policy makes of it.
+
+    One that is `parked` has no outcome yet: its step waits, and begins again.
+    """
 
     outcome: Outcome
     verdict: Retry | GiveUp | None = None  # None for success
+    parked: Parked | None = None
 
     @property
     def is_fatal(self) -> bool:
@@ -86,25 +92,28 @@ def work(
         return None
     except AttemptTimedOut:
         return _out_of_time(claim, planned)
-    except RunnerError as error:
-        failure = Failure(
-            type=error.type,
-            message=error.message,
-            retryable=error.retryable,
-            retry_after_s=error.retry_after_s,
-        )
-    except output.Unstorable as error:
-        failure = Failure(type=error.type, message=str(error), retryable=False)
-    except TemplateRenderError as error:
-        failure = unresolved(error, planned, "output_mapping")
+    except Parked as parked:
+        return Ended(outcome=Outcome(status=StepStatus.WAITING), parked=parked)
     except Exception as error:  # noqa: BLE001  (whatever a function raises is its failure)
-        step_log.info("Step %s raised", planned.path, exc_info=True)
-        failure = Failure(
-            type="exception",
-            message=f"{type(error).__name__}: {error}",
-            retryable=True,
-        )
-    return _failed(claim, planned, failure)
+        return _failed(claim, planned, _failure_of(error, planned))
+
+
+def _failure_of(error: Exception, planned: PlannedStep) -> Failure:
+    match error:
+        case RunnerError():
+            return Failure(
+                type=error.type,
+                message=error.message,
+                retryable=error.retryable,
+                retry_after_s=error.retry_after_s,
+            )
+        case output.Unstorable():
+            return Failure(type=error.type, message=str(error), retryable=False)
+        case TemplateRenderError():
+            return unresolved(error, planned, "output_mapping")
+    step_log.info("Step %s raised", planned.path, exc_info=error)
+    message = f"{type(error).__name__}: {error}"
+    return Failure(type="exception", message=message, retryable=True)
 
 
 def _out_of_time(claim: Claim, planned: PlannedStep) -> Ended | None:

@@ -232,7 +232,7 @@ class Walk:
             failpoints.reach("before_commit", self.at.path)
         if ended is None or not aftermath.leads_on(ended):
             yield Tell(claim=claim)
-            aftermath.conclude(claim, ended)
+            aftermath.conclude(claim, self.at, ended)
             return self._fallen if ended and ended.is_fatal else NOWHERE
         known.remember(self.at.path, ended.outcome)
         if self.at.block.is_group:

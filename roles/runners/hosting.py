@@ -42,9 +42,10 @@ class Parked(Exception):
         kind: ParkedKind,
         after_s: float | None = None,
         question: Question | None = None,
+        budget: str = "",
     ) -> None:
         super().__init__(detail)
-        self.detail, self.kind = detail, kind
+        self.detail, self.kind, self.budget = detail, kind, budget
         self.after_s, self.question = after_s, question
 
 

@@ -12,7 +12,7 @@ import redis
 from django.db import connection, transaction
 
 from executions import attention, control, lifecycle, recovery
-from executions.announce import CHANNEL
+from executions.announce import MOVES
 from executions.attention import Action
 from executions.control import Refused
 from executions.lifecycle import claims
@@ -156,7 +156,7 @@ def test_a_failure_that_is_told_is_tried_again_as_the_step_says(
 
 def test_viewers_hear_of_it(broker: redis.Redis) -> None:
     with broker.pubsub() as heard:
-        heard.subscribe(CHANNEL)
+        heard.subscribe(MOVES)
         until(lambda: heard.get_message(timeout=0.1), "the subscription")
         execution = once_then_b()
 

@@ -12,7 +12,7 @@ import redis
 from django.db import OperationalError, connection, transaction
 
 from executions import control, database, failpoints, lifecycle, recovery
-from executions.announce import CHANNEL
+from executions.announce import MOVES
 from executions.lifecycle import batches, settlements
 from executions.models import Event, Execution
 from executions.worker import patience, relief
@@ -356,7 +356,7 @@ def test_viewers_hear_of_who_has_arrived_while_one_step_takes_its_time(
 
     def hold() -> None:
         with broker.pubsub(ignore_subscribe_messages=True) as channel:
-            channel.subscribe(CHANNEL)
+            channel.subscribe(MOVES)
             monkeypatch.setattr(relief, "PATIENCE_S", 0.03)
 
             def hear() -> bool:

@@ -11,7 +11,7 @@ import redis
 from django.db.models import Min
 
 from executions import control
-from executions.announce import CHANNEL
+from executions.announce import MOVES
 from executions.models import Event, Execution
 from executions.signatures import RUN_TOGETHER
 from executions.worker import departure
@@ -164,7 +164,7 @@ def test_viewers_hear_of_each_end(broker: redis.Redis, script: Waits) -> None:
     heard: set[str] = set()
 
     with broker.pubsub(ignore_subscribe_messages=True) as channel:
-        channel.subscribe(CHANNEL)
+        channel.subscribe(MOVES)
 
         def hear() -> bool:
             if message := channel.get_message():
