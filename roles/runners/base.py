@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from logging import Logger, LoggerAdapter
 
+    from roles.runners.hosting import Host
+
 Pool = Literal["cpu", "io"]
 
 
@@ -46,6 +48,7 @@ class Attempt:
     idempotency_key: str  # the step run's id: the same for every attempt
     deadline: datetime  # aware; the attempt is ended at this time
     logger: Logger | LoggerAdapter[Any]
+    host: Host | None = None  # for agents; None outside of any engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

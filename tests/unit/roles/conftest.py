@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from roles import functions
-from roles.runners import RunnerError, agent, agent_models, http, http_client
-from roles.runners.agent import AgentRunner
+from roles.runners import RunnerError, http, http_client
+from roles.runners.agent import AgentRunner, alone
+from roles.runners.agent import models as agent_models
 from roles.runners.base import Attempt, RoleSpec
 from roles.runners.http import HttpRunner
 from tests.unit.roles.http_server import running_server
@@ -86,7 +87,7 @@ def offline(monkeypatch):
     from pydantic_ai import models
 
     monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", False)
-    monkeypatch.setattr(agent, "_configuration", agent.Configuration())
+    monkeypatch.setattr(alone, "_configuration", alone.Configuration())
     for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GOOGLE_API_KEY"):
         monkeypatch.delenv(name, raising=False)
 
@@ -116,6 +117,30 @@ def ask_fails(ask):
         with pytest.raises(RunnerError) as caught:
             ask(*args, **fields)
         return caught.value
+
+    return run
+
+
+@pytest.fixture
+def talk(offline, role, attempt_for, monkeypatch):
+    """Run an agent role with a scripted host; scripts by the names of models."""
+    from pydantic_ai import models
+    from pydantic_ai.models.function import FunctionModel
+
+    def run(host, seconds=30, given="hi", scripts=None, script=None, **fields):
+        scripted = scripts or {each.name: script for each in host.offers}
+        made = {name: FunctionModel(each) for name, each in scripted.items()}
+        monkeypatch.setattr(models, "infer_model", made.__getitem__)
+        fields.setdefault("tools", tuple(host.tools))
+
+        async def call():
+            spec, facts = role("agent", **fields), attempt_for(seconds, host=host)
+            try:
+                return await AgentRunner().run(spec, given, facts)
+            finally:
+                await agent_models.close()
+
+        return asyncio.run(call())
 
     return run
 

@@ -47,6 +47,9 @@ def test_a_real_client_is_asked_over_http(provider, ask):
         "requests": 1,
         "input_tokens": 7,
         "output_tokens": 2,
+        "cached_tokens": 0,
+        "reasoning_tokens": 0,
+        "tool_calls": 0,
         "model": "openai-chat:gpt-4o",
     }
     messages = json.loads(provider.seen[0].body)["messages"]

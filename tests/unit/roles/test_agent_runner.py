@@ -16,7 +16,8 @@ from pydantic_ai.exceptions import (
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import FunctionModel
 
-from roles.runners import agent_models
+from roles.runners.agent import models as agent_models
+from roles.runners.agent.alone import named
 
 ANSWER = {
     "type": "object",
@@ -69,6 +70,7 @@ def test_the_prompt_instructs_and_the_input_is_the_message(scripted, ask):
     ((_, info),) = script.asked
     assert info.instructions == 'Translate to French, not {{to}} or {"a": 1}.'
     assert script.message == '{"text":"Hello","to":"French"}'
+    assert 0 < info.model_settings.pop("timeout") <= 30
     assert info.model_settings == {
         "max_retries": 0,
         "temperature": 0.2,
@@ -250,8 +252,8 @@ def test_each_event_loop_has_its_own_model(role, attempt, scripted):
     seen = []
 
     async def call():
-        seen.append(await agent_models.get("test:scripted"))
-        seen.append(await agent_models.get("test:scripted"))
+        seen.append(await agent_models.get(named("test:scripted")))
+        seen.append(await agent_models.get(named("test:scripted")))
 
     asyncio.run(call())
     asyncio.run(call())

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from roles.runners import RunnerError, agent_models
+from roles.runners import RunnerError
 from roles.runners.agent import AgentRunner
-from roles.runners.demo_values import fill
+from roles.runners.agent.demo_values import fill
+from roles.runners.model_names import DEMO_FLAVOURS
 from roles.runners.schemas import mismatch
 
 COMPLAINT = "I was charged twice, refund please"
@@ -27,7 +28,7 @@ def ask(role, attempt):
     return run
 
 
-@pytest.mark.parametrize("flavour", agent_models.DEMO_FLAVOURS)
+@pytest.mark.parametrize("flavour", DEMO_FLAVOURS)
 def test_the_same_input_gives_the_same_text_marked_as_a_demo(ask, flavour):
     given = {"topic": "tea", "n": 3}
     first = ask(given, flavour, base_prompt="Write a summary. Be brief.")

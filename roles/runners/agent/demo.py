@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -21,13 +21,14 @@ from pydantic_ai.messages import (
     ToolCallPart,
     UserPromptPart,
 )
-from pydantic_ai.models.function import AgentInfo, FunctionModel
+from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 
-from roles.runners.demo_values import fill
+from roles.runners.agent.demo_values import fill
 
 MARK = "[demo]"
 GIST_LENGTH = 280
 
+_WORD = re.compile(r"\s*\S+\s*")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s")
 
 
@@ -43,7 +44,20 @@ def demo_model(flavour: str) -> FunctionModel:
             return ModelResponse(parts=[ToolCallPart(tool.name, values)])
         return ModelResponse(parts=[TextPart(write(text, info.instructions or ""))])
 
-    return FunctionModel(answer, model_name=f"demo:{flavour}")
+    async def pieces(
+        messages: list[ModelMessage], info: AgentInfo
+    ) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
+        for part in answer(messages, info).parts:
+            if isinstance(part, ToolCallPart):
+                call = DeltaToolCall(
+                    name=part.tool_name, json_args=part.args_as_json_str()
+                )
+                yield {0: call}
+            elif isinstance(part, TextPart):
+                for word in _WORD.findall(part.content):
+                    yield word
+
+    return FunctionModel(answer, stream_function=pieces, model_name=f"demo:{flavour}")
 
 
 def gist(text: str) -> str:

@@ -60,7 +60,12 @@ def _message(failure: AgentRunError, type_: str) -> str:
     text = _misfit(failure) or failure.message
     if len(text) > MAX_MESSAGE_LENGTH:
         text = f"{text[:MAX_MESSAGE_LENGTH]}…"
-    return text if type_ == "output_schema_mismatch" else f"The model failed: {text}"
+    if type_ == "output_schema_mismatch":
+        return text
+    began = (
+        "The agent came to a limit" if type_ == "usage_limit" else "The model failed"
+    )
+    return f"{began}: {text}"
 
 
 def _misfit(failure: AgentRunError) -> str | None:
