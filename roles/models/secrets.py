@@ -26,7 +26,8 @@ class Secret(models.Model):
     )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
-        on_delete=models.SET_NULL,
+        # Nobody's secret is everybody's: it must not become one by itself.
+        on_delete=models.PROTECT,
         null=True,
         blank=True,
         editable=False,

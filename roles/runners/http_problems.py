@@ -11,6 +11,7 @@ from roles.runners.base import RunnerError
 from roles.runners.http_request import METHODS, checked_url, header_fault
 from roles.runners.rendering import template_problems
 from roles.runners.results import pointer
+from roles.runners.secret_text import SecretText
 
 Problems = Iterator[tuple[str, str]]
 
@@ -39,7 +40,7 @@ def _method(value: Any, place: str) -> Problems:
 def _url(value: Any, place: str) -> Problems:
     if not isinstance(value, str) or not value.strip():
         yield place, "Give the URL to call, as a text."
-    elif not _PLACE_FIRST.match(value):
+    elif not isinstance(value, SecretText) and not _PLACE_FIRST.match(value):
         try:
             checked_url(_PLACE.sub("1", value))
         except RunnerError as problem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,6 +13,12 @@ import httpx
 
 from roles.runners.base import RunnerError
 from roles.runners.rendering import Roots, as_text, render, render_url
+from roles.runners.secret_text import (
+    SecretText,
+    check_hosts,
+    not_for_host,
+    secrets_in,
+)
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 OWN_HEADERS = {  # set here or by the connection; a role cannot
@@ -43,12 +49,13 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request, ready to be sent."""
+    """One request, ready to be sent; a header that is a secret is a SecretText."""
 
     method: str
     url: httpx.URL
     headers: Mapping[str, str]
     body: bytes | None = None
+    body_secrets: tuple[SecretText, ...] = ()  # that stand somewhere in the body
 
     def redirected(self, status: int, location: str) -> Request:
         """
@@ -56,29 +63,44 @@ class Request:
 
         301 and 302 turn a POST, and 303 anything, into a GET without a body.
         Another origin gets none of the role's headers, which may hold secrets,
-        except for those about the content.
+        except for those about the content. Raises RunnerError rather than hand a
+        secret on to a host that it is not for.
         """
         url = checked_url(location, base=self.url)
-        headers = dict(self.headers)
-        if not _same_owner(self.url, url):
-            headers = {
-                name: value
-                for name, value in headers.items()
-                if name.lower() in _KEPT_ACROSS_ORIGINS
-            }
+        headers = self._headers_for(url)
+        check_hosts(secrets_in(headers), url)
         becomes_get = status == 303 or (status in {301, 302} and self.method == "POST")
         if not becomes_get or self.method in {"GET", "HEAD"}:
-            return Request(method=self.method, url=url, headers=headers, body=self.body)
+            self._check_body(url)
+            return replace(self, url=url, headers=headers)
         headers = {n: v for n, v in headers.items() if n.lower() != "content-type"}
         return Request(method="GET", url=url, headers=headers)
+
+    def _headers_for(self, url: httpx.URL) -> dict[str, str]:
+        if _same_owner(self.url, url):
+            return dict(self.headers)
+        return {
+            name: value
+            for name, value in self.headers.items()
+            if name.lower() in _KEPT_ACROSS_ORIGINS
+            and not isinstance(value, SecretText)
+        }
+
+    def _check_body(self, url: httpx.URL) -> None:
+        """Let a body with secrets reach another origin only where they name it."""
+        check_hosts(self.body_secrets, url)
+        for secret in self.body_secrets:
+            if not _same_owner(self.url, url) and not secret.names(url):
+                raise not_for_host(secret, url)
 
 
 def build(config: Mapping[str, Any], roots: Roots, *, idempotency_key: str) -> Request:
     """
     Render a role's configuration into a request.
 
-    Raises RunnerError: `template_error` for a path that leads nowhere and
-    `bad_request` for a rendered value that HTTP cannot carry.
+    Raises RunnerError: `template_error` for a path that leads nowhere,
+    `bad_request` for a rendered value that HTTP cannot carry, and
+    `secret_not_for_host` for a secret that may not be sent there.
     """
     method = str(config.get("method") or "GET").upper()
     headers = _headers(render(config.get("headers") or {}, roots))
@@ -88,14 +110,14 @@ def build(config: Mapping[str, Any], roots: Roots, *, idempotency_key: str) -> R
     if "accept" not in _lower(headers):
         headers["Accept"] = "application/json, */*;q=0.8"
     headers["Idempotency-Key"] = idempotency_key
+    url = checked_url(render_url(config.get("url") or "", roots))
+    check_hosts(secrets_in(config), url)
     return Request(
         method=method,
-        url=_with_query(
-            checked_url(render_url(str(config.get("url") or ""), roots)),
-            render(config.get("query") or {}, roots),
-        ),
+        url=_with_query(url, render(config.get("query") or {}, roots)),
         headers=headers,
         body=body,
+        body_secrets=tuple(secrets_in(config.get("body"))),
     )
 
 

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from roles.runners.base import RunnerError
 from roles.runners.paths import PathMissing, walk
 from roles.runners.results import pointer
+from roles.runners.secret_text import SecretText
 
 MAX_LENGTH = 5_000_000  # characters of one rendered string
 
@@ -35,6 +36,8 @@ def render(value: Any, roots: Roots) -> Any:
 
     Raises RunnerError, type `template_error`, which names the path and what is near.
     """
+    if isinstance(value, SecretText):
+        return value
     if isinstance(value, str):
         whole = _PLACE.fullmatch(value)
         if whole and "{{" not in whole.group(1):
@@ -53,6 +56,8 @@ def render_url(template: str, roots: Roots) -> str:
 
     Only a place at the very beginning is taken as it is, for a whole address.
     """
+    if isinstance(template, SecretText):
+        return template
 
     def part(place: re.Match[str]) -> str:
         value = _look_up(place.group(1), roots)
@@ -84,7 +89,7 @@ def as_text(value: Any) -> str:
 
 def template_problems(value: Any, place: str) -> Iterator[tuple[str, str]]:
     """List the places that can never be filled, each with its JSON pointer."""
-    if isinstance(value, str):
+    if isinstance(value, str) and not isinstance(value, SecretText):
         for match in _PLACE.finditer(value):
             if sentence := _fault(match.group(1)):
                 yield place, sentence

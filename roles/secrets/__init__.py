@@ -1,0 +1,1 @@
+"""Named values that configuration refers to, and that nobody reads back."""
