@@ -7,6 +7,7 @@ took longer than their work. What may ask the database still goes to a thread.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -16,6 +17,9 @@ from django.contrib.sessions import middleware as sessions
 from django.http import HttpRequest
 from django.middleware import clickjacking, common, csrf, security
 from django.utils.deprecation import MiddlewareMixin
+
+from roles.acting import acting_as
+from roles.rest.actors import actor_of
 
 _READING = ("GET", "HEAD", "OPTIONS", "TRACE")
 
@@ -68,6 +72,21 @@ class CsrfViewMiddleware(InPlace, csrf.CsrfViewMiddleware):
 
 class AuthenticationMiddleware(InPlace, auth.AuthenticationMiddleware):
     pass
+
+
+class ActorMiddleware(InPlace):
+    """Lets whatever a request changes be done by whoever sent it; see `roles.acting`."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if self.async_mode:
+            return self.__acall__(request)
+        with acting_as(partial(actor_of, request)):
+            return self.get_response(request)
+
+    async def __acall__(self, request: HttpRequest) -> Any:
+        onward: Any = self.get_response
+        with acting_as(partial(actor_of, request)):
+            return await onward(request)
 
 
 class MessageMiddleware(InPlace, messages.MessageMiddleware):

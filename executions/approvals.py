@@ -33,6 +33,7 @@ from executions.paths import frame_of
 from executions.plan import PlannedStep
 from executions.signatures import Address
 from executions.states import ACTIVE_EXECUTION, StepStatus, values
+from roles import audit
 from roles.problems import InvalidDocument, Problem
 from roles.schemas import value_problems
 from roles.storable import storable_problems
@@ -193,9 +194,26 @@ def _record(asked: Approval, verdict: Verdict) -> None:
         upshot = native.take(address, planned, verdict)
         if upshot is not None:
             passage.follow(address, planned, upshot)
+            _note(asked, verdict)
     if upshot is None:
         raise _too_late(Approval.objects.get(pk=asked.pk))
     _go_on(address, planned)
+
+
+def _note(asked: Approval, verdict: Verdict) -> None:
+    audit.record(
+        "approval.answer",
+        object_type="approval",
+        object_id=asked.pk,
+        object_name=asked.prompt,
+        before={"decision": None},
+        after={
+            "decision": verdict.decision,
+            "answer": verdict.answer,
+            "comment": verdict.comment or None,
+        },
+        detail=f"Asked by {asked.path} of the execution {asked.execution_id}.",
+    )
 
 
 def _go_on(address: Address, planned: PlannedStep) -> None:

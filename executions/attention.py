@@ -7,7 +7,7 @@ from uuid import UUID
 
 from core_orchestration.language import TemplateRenderError
 from core_orchestration.validation import storable_problems
-from executions import lifecycle, pinned, resumption, situation
+from executions import lifecycle, pinned, resumption, situation, trail
 from executions import output as templates
 from executions.announce import announce
 from executions.control import Refused
@@ -62,12 +62,26 @@ def settle_step(
                     _fail(claim, planned, request)
                 case "run_again":
                     lifecycle.reset_step(execution_id, path, request)
+            _note(execution_id, path, action, output, reason)
     if claim is None:
         _check_settled_so(execution_id, path, action, output)
         return False
     resumption.go_on(execution_id)
     announce(execution_id)
     return True
+
+
+def _note(
+    execution_id: UUID, path: str, action: Action, output: Any, reason: str | None
+) -> None:
+    settled = {"settled": action, **({"output": output} if output is not None else {})}
+    trail.note(
+        "settle",
+        execution_id,
+        before={path: {"status": _ASIDE.value}},
+        after={path: settled},
+        detail=reason or "",
+    )
 
 
 def _step_at(address: Address, path: str) -> PlannedStep:

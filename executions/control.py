@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import LiteralString
 from uuid import UUID
 
-from executions import lifecycle, pinned, resumption, revivals, situation
+from executions import lifecycle, pinned, resumption, revivals, situation, trail
 from executions.announce import announce
 from executions.database import fetch
 from executions.lifecycle import Request
@@ -47,7 +48,8 @@ def cancel(execution_id: UUID, *, by: str | None, reason: str | None = None) -> 
     they come to within CANCEL_GRACE is recorded. Its children are cancelled as well.
     """
     request = Request(by=by, reason=reason)
-    done = lifecycle.request_cancel(execution_id, request, grace=CANCEL_GRACE)
+    ask = partial(lifecycle.request_cancel, execution_id, request, grace=CANCEL_GRACE)
+    done = trail.steering(execution_id, "cancel", ask, reason=reason)
     if done:
         lifecycle.finish_cancel(execution_id)
         announce(execution_id)
@@ -64,7 +66,8 @@ def terminate(execution_id: UUID, *, by: str | None, reason: str | None = None) 
     Effects of running attempts may happen all the same: use it when `cancel` waits
     for something that you do not want to wait for.
     """
-    done = lifecycle.terminate(execution_id, by=by, reason=reason)
+    end = partial(lifecycle.terminate, execution_id, by=by, reason=reason)
+    done = trail.steering(execution_id, "terminate", end, reason=reason)
     if done:
         announce(execution_id)
     else:
@@ -80,7 +83,8 @@ def pause(execution_id: UUID, *, by: str | None, reason: str | None = None) -> b
     What runs ends by itself and is recorded. Deadlines of the execution and its
     steps stand still meanwhile.
     """
-    done = lifecycle.pause(execution_id, Request(by=by, reason=reason))
+    ask = partial(lifecycle.pause, execution_id, Request(by=by, reason=reason))
+    done = trail.steering(execution_id, "pause", ask, reason=reason)
     if not done:
         now = _read(execution_id)
         if now.status != ExecutionStatus.PAUSED or now.cancel_request:
@@ -91,7 +95,8 @@ def pause(execution_id: UUID, *, by: str | None, reason: str | None = None) -> b
 
 def resume(execution_id: UUID, *, by: str | None, reason: str | None = None) -> bool:
     """Let a paused execution go on where it is."""
-    done = lifecycle.resume(execution_id, Request(by=by, reason=reason))
+    ask = partial(lifecycle.resume, execution_id, Request(by=by, reason=reason))
+    done = trail.steering(execution_id, "resume", ask, reason=reason)
     if not done:
         now = _read(execution_id)
         if now.status in TERMINAL_EXECUTION or now.cancel_request:
@@ -135,7 +140,8 @@ def retry(execution_id: UUID, *, by: str | None, reason: str | None = None) -> b
         with suppress(Refused):
             retry(child, by=by, reason=reason)
     block = _first_block(plan, revival.paths, known)
-    epoch = lifecycle.revive(
+    revive = partial(
+        lifecycle.revive,
         execution_id,
         Request(by=by, reason=reason),
         epoch=known.epoch,
@@ -143,7 +149,7 @@ def retry(execution_id: UUID, *, by: str | None, reason: str | None = None) -> b
         again=revival.again,
         timeout_ms=plan.definition.timeout_ms,
     )
-    if epoch is None:
+    if trail.steering(execution_id, "retry", revive, reason=reason) is None:
         return False
     resumption.go_on(execution_id, which="all")
     announce(execution_id)
@@ -169,7 +175,8 @@ def rollback(execution_id: UUID, *, by: str | None, reason: str | None = None) -
         raise _not_now(now, "be rolled back")
     if now.status in TERMINAL_EXECUTION and not _is_to_undo(execution_id, plan):
         return False
-    done = lifecycle.roll_back(execution_id, Request(by=by, reason=reason))
+    ask = partial(lifecycle.roll_back, execution_id, Request(by=by, reason=reason))
+    done = trail.steering(execution_id, "rollback", ask, reason=reason)
     if done:
         resumption.go_on(execution_id)
     announce(execution_id)

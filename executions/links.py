@@ -21,6 +21,7 @@ from django.utils import timezone
 from executions import approvals
 from executions.control import Refused
 from executions.models import Approval
+from roles import audit
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -64,6 +65,13 @@ def make(approval_id: UUID, *, by: User, expires_in_ms: int = WEEK_MS) -> Link:
         {"approval": str(approval_id), "by": by.pk, "until": until.timestamp()}
     )
     url = settings.CORE_PUBLIC_URL.rstrip("/") + reverse(PAGE, args=[token])
+    audit.record(  # whoever has it answers in the name of who made it
+        "approval.link",
+        object_type="approval",
+        object_id=approval_id,
+        object_name=asked.prompt,
+        after={"expires_at": until.isoformat()},
+    )
     return Link(url=url, expires_at=until)
 
 

@@ -22,11 +22,12 @@ from core_orchestration.validation import storable_problems
 from executions import lifecycle, resumption
 from executions.announce import announce
 from executions.control import Refused
-from executions.database import UNREACHABLE
+from executions.database import UNREACHABLE, one_transaction
 from executions.launch import IdempotencyConflict
 from executions.lifecycle import Listener, Posted
 from executions.models import Execution, Signal
 from executions.states import TERMINAL_EXECUTION
+from roles import audit
 from roles.problems import InvalidDocument, Problem
 from roles.schemas.values import same
 
@@ -140,13 +141,27 @@ class _Request:
         return asked == was and same(first.payload, self.payload)
 
     def write(self) -> Posted | None:
-        return lifecycle.post_signal(
-            uuid7(),
-            self.name,
-            self.payload,
-            execution=self.execution,
-            created_by=self.user,
-            idempotency_key=self.key,
+        with one_transaction():
+            posted = lifecycle.post_signal(
+                uuid7(),
+                self.name,
+                self.payload,
+                execution=self.execution,
+                created_by=self.user,
+                idempotency_key=self.key,
+            )
+            if posted is not None:
+                self._note(posted)
+        return posted
+
+    def _note(self, posted: Posted) -> None:
+        to = {"execution_id": str(self.execution)} if self.execution else {}
+        audit.record(
+            "event.post",
+            object_type="event",
+            object_id=posted.id,
+            object_name=posted.name,
+            after={**to, "payload": self.payload},
         )
 
 

@@ -7,7 +7,7 @@ asks here. Outside of any it is the system itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -42,17 +42,23 @@ class Actor:
 
 
 SYSTEM = Actor()
-_actor: ContextVar[Actor] = ContextVar("actor", default=SYSTEM)
+_actor: ContextVar[Actor | Callable[[], Actor]] = ContextVar("actor", default=SYSTEM)
 
 
 def actor() -> Actor:
     """Return who acts here and now."""
-    return _actor.get()
+    who = _actor.get()
+    return who if isinstance(who, Actor) else who()
 
 
 @contextmanager
-def acting_as(who: Actor) -> Iterator[None]:
-    """Let everything inside be done by `who`."""
+def acting_as(who: Actor | Callable[[], Actor]) -> Iterator[None]:
+    """
+    Let everything inside be done by `who`.
+
+    A request's actor is known only once its view has authenticated it, and is needed
+    only if it changes something: a function is called whenever somebody asks.
+    """
     token = _actor.set(who)
     try:
         yield

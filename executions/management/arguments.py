@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import CommandError
+
+from roles.management.operators import os_user
 
 JSON_METAVAR = "JSON|@FILE|-"
 JSON_HELP = "as JSON, in a file, or on standard input (-)"
@@ -36,7 +37,5 @@ def read_id(given: str) -> UUID:
 
 def operator() -> str:
     """Name whoever sits at the command line, as the record keeps it."""
-    try:
-        return f"cli:{getpass.getuser()}"
-    except (KeyError, OSError):  # a user id without a name
-        return "cli"
+    name = os_user()
+    return f"cli:{name}" if name else "cli"

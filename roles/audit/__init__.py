@@ -7,15 +7,16 @@ it was comes from `roles.acting`. Secrets never stand in it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from roles.acting import actor
+from roles.audit import pruning
+from roles.audit.documents import differing, kept, shortened, storable_text
 from roles.models import AuditEntry
 
-LONGEST_TEXT = 2_000
-LONGEST_DETAIL = 1_000
+__all__ = ["count", "prune", "record", "refused", "shortened"]
 
 
 def record(
@@ -30,11 +31,7 @@ def record(
 ) -> None:
     """Note a change; `before` and `after` keep only the fields that differ."""
     if before is not None and after is not None:
-        changed = {
-            key for key in {*before, *after} if before.get(key) != after.get(key)
-        }
-        before = {key: before.get(key) for key in sorted(changed)}
-        after = {key: after.get(key) for key in sorted(changed)}
+        before, after = differing(before, after)
     _write(action, "done", object_type, object_id, object_name, before, after, detail)
 
 
@@ -51,10 +48,20 @@ def refused(
     _write(action, "refused", object_type, object_id, object_name, None, after, detail)
 
 
-def shortened(value: Any) -> Any:
-    """Return a JSON value, or the beginning of its text if it is long."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return value if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
+def count(before: datetime) -> int:
+    """Count the entries that are older."""
+    return pruning.older(before).count()
+
+
+def prune(before: datetime) -> int:
+    """Remove the entries that are older, and note how many; return that."""
+    removed = 0
+    try:
+        while batch := pruning.remove_batch(before):
+            removed += batch
+    finally:  # what is gone is gone, even if the rest could not be removed
+        record("audit.prune", after={"before": before.isoformat(), "removed": removed})
+    return removed
 
 
 def _write(
@@ -71,17 +78,17 @@ def _write(
     AuditEntry.objects.create(
         action=action,
         outcome=outcome,
-        detail=detail[:LONGEST_DETAIL],
+        detail=storable_text(detail, 1_000),
         channel=who.channel,
         user_id=who.user_id,
-        user_name=who.user_name,
+        user_name=storable_text(who.user_name, 150),
         api_key_id=who.api_key_id,
         execution_id=who.execution_id,
         step_path=who.step_path,
         role_name=who.role_name,
         object_type=object_type,
-        object_id=str(object_id),
-        object_name=object_name[:300],
-        before=before,
-        after=after,
+        object_id=storable_text(str(object_id), 300),
+        object_name=storable_text(object_name, 300),
+        before=kept(before),
+        after=kept(after),
     )

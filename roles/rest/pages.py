@@ -31,6 +31,14 @@ class NewestFirst(CursorPagination):
             raise NotFound(self.invalid_cursor_message) from None
 
 
+class LatestFirst(NewestFirst):
+    """Pages in the order of ids that are numbers."""
+
+    def _check(self, position: str) -> None:
+        if not (position.isascii() and position.isdigit() and len(position) < 19):
+            raise NotFound(self.invalid_cursor_message)
+
+
 class ByName(NewestFirst):
     """Pages in the order of names."""
 
@@ -39,3 +47,9 @@ class ByName(NewestFirst):
     def _check(self, position: str) -> None:
         if "\0" in position:
             raise NotFound(self.invalid_cursor_message)
+
+
+class ByKey(ByName):
+    """Pages in the order of keys."""
+
+    ordering: Any = ("key",)

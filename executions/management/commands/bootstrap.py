@@ -23,11 +23,14 @@ from executions import credentials
 from executions.credentials import Credentials
 from executions.launch import InvalidInput, NotRunnable, launch
 from roles import keys
+from roles.catalogue.seeding import ensure_seeded
+from roles.management.operators import ByOperator
+from roles.models import ApiKey
 
 USERNAME = "admin"
 
 
-class Command(BaseCommand):
+class Command(ByOperator, BaseCommand):
     help = "Migrate, make an administrator with an API key, and seed the demo."
     requires_system_checks: list[str] = []
 
@@ -43,6 +46,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", interactive=False, verbosity=0)
+        ensure_seeded()
         login = ensure_login(options["credentials"])
         execution = run_demo(login) if options["demo"] else None
         answer = {
@@ -56,6 +60,7 @@ def ensure_login(path: Path) -> Credentials:
     """Return the credentials in the file if they still open the door, else new ones."""
     kept = credentials.load(path)
     if kept is not None and opens(kept):
+        _allow_meta(kept)
         return kept
     made = _make_login()
     credentials.store(path, made)
@@ -68,6 +73,12 @@ def opens(login: Credentials) -> bool:
     if key is None or key.user.get_username() != login.username:
         return False
     return key.user.is_superuser and key.user.check_password(login.password)
+
+
+def _allow_meta(login: Credentials) -> None:
+    """Offer the meta-tools to a key that was made before there were any."""
+    if key := keys.find(login.api_key):
+        ApiKey.objects.filter(pk=key.pk).update(allows_meta=True)
 
 
 def run_demo(login: Credentials) -> UUID | None:
@@ -88,5 +99,5 @@ def _make_login() -> Credentials:
     user.is_staff = user.is_superuser = user.is_active = True
     user.set_password(password)
     user.save()
-    _, token = keys.issue(user, "bootstrap")
+    _, token = keys.issue(user, "bootstrap", allows_meta=True)
     return Credentials(username=USERNAME, password=password, api_key=token)

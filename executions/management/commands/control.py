@@ -22,6 +22,7 @@ from executions.management.arguments import (
 )
 from executions.models import Execution
 from executions.rest.filters import narrow
+from roles.management.operators import ByOperator
 from roles.problems import InvalidDocument
 from roles.storable import storable_problems
 
@@ -37,7 +38,7 @@ TAKES: Mapping[str, Mapping[str, bool]] = {
 OPTIONS = sorted({name for taken in TAKES.values() for name in taken})
 
 
-class Command(BaseCommand):
+class Command(ByOperator, BaseCommand):
     help = "Cancel, terminate, pause, resume, retry, rerun, fork or settle executions."
 
     def create_parser(self, *args: Any, **options: Any) -> CommandParser:

@@ -92,6 +92,8 @@ class Reconciler:
         """Look for lost messages, if the broker can say which those are."""
         recovery.free_overrun_steps()
         recovery.end_forsaken_children()
+        recovery.settle_lost_calls()
+        recovery.wake_for_budgets()
         try:
             recovery.resend_lost(self._broker)
         except redis.RedisError as error:

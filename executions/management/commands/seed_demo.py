@@ -7,9 +7,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from core_orchestration.demo.seed import seed
+from roles.management.operators import ByOperator
 
 
-class Command(BaseCommand):
+class Command(ByOperator, BaseCommand):
     help = "Make the demo's roles and orchestrations that do not exist yet."
 
     def add_arguments(self, parser: CommandParser) -> None:
