@@ -9,7 +9,8 @@ from uuid import UUID
 
 from core_orchestration.definition import Definition
 from core_orchestration.models import Orchestration
-from executions import dispatch, lifecycle, pinned, resumption
+from executions import dispatch, lifecycle, pinned, resumption, trail
+from executions.ancestry import Parent, admit
 from executions.announce import announce
 from executions.creation import (
     InvalidInput,
@@ -23,6 +24,8 @@ from executions.creation import (
 from executions.database import one_transaction
 from executions.models import Execution
 from executions.signatures import Address
+from executions.spending.allot import allot
+from roles.acting import actor
 from roles.schemas.values import same
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ __all__ = [
     "IdempotencyConflict",
     "InvalidInput",
     "NotRunnable",
+    "Parent",
     "launch",
     "launch_many",
 ]
@@ -67,15 +71,19 @@ def launch(
     by: AbstractBaseUser | None = None,
     idempotency_key: str | None = None,
     beginning: Beginning | None = None,
+    parent: Parent | None = None,
 ) -> Execution:
     """
     Record an execution of the published version and send its first messages.
 
     With an idempotency key, a repeated request of one user gets the execution that
-    the first one made (its `is_replay` is true). Raises NotRunnable, InvalidInput or
-    IdempotencyConflict; then nothing was recorded.
+    the first one made (its `is_replay` is true). Raises NotRunnable, InvalidInput,
+    IdempotencyConflict or, below a `parent`, what `ancestry.admit` raises; then nothing
+    was recorded.
     """
-    request = _Request(orchestration, input, _key_of(by), idempotency_key, beginning)
+    request = _Request(
+        orchestration, input, _key_of(by), idempotency_key, beginning, parent
+    )
     if first := request.made_before():
         return first
     version = runnable_version(orchestration)
@@ -92,9 +100,10 @@ def launch(
         created_by_id=request.user,
         cursor=beginning.block if beginning else 0,
         idempotency_key=idempotency_key,
-        origin=dict(beginning.origin) if beginning else None,
+        origin=request.origin,
+        **_descent(parent),
     )
-    if _create(execution, definition, beginning):
+    if _create(execution, definition, beginning, parent):
         _send(execution, goes_on=beginning is not None and bool(beginning.source))
         return execution
     # The key is taken by now, or was: its holder may have been deleted just here.
@@ -104,6 +113,7 @@ def launch(
         by=by,
         idempotency_key=idempotency_key,
         beginning=beginning,
+        parent=parent,
     )
 
 
@@ -133,6 +143,7 @@ def launch_many(
             version_id=UUID(version),
             role_pins=pins,
             created_by_id=_key_of(by),
+            **_descent(None),
         )
         for given in inputs
     ]
@@ -145,16 +156,57 @@ def _key_of(user: AbstractBaseUser | None) -> int | None:
     return user.pk if user else None
 
 
+def _descent(parent: Parent | None) -> dict[str, Any]:
+    """Say below what an execution stands, and for which API key it spends."""
+    if parent is None:
+        return {"api_key_id": actor().api_key_id}
+    return {
+        "api_key_id": parent.api_key_id,
+        "parent_execution_id": parent.execution,
+        "parent_path": parent.path,
+        "awaited": False,
+        "depth": parent.depth,
+    }
+
+
 def _create(
-    execution: Execution, definition: Definition, beginning: Beginning | None
+    execution: Execution,
+    definition: Definition,
+    beginning: Beginning | None,
+    parent: Parent | None,
 ) -> bool:
-    if beginning is None or beginning.source is None:
+    if beginning is None and parent is None:
         return lifecycle.create(execution, timeout_ms=definition.timeout_ms)
     with one_transaction():
+        if parent:
+            admit(parent)
         made = lifecycle.create(execution, timeout_ms=definition.timeout_ms)
-        if made:
-            lifecycle.copy_runs(beginning.source, execution.pk, places=beginning.copied)
+        if made and parent and parent.budget:
+            allot(execution.pk, parent.budget)
+        if made and beginning:
+            _copy(execution, beginning)
         return made
+
+
+def _copy(execution: Execution, beginning: Beginning) -> None:
+    if beginning.source is not None:
+        lifecycle.copy_runs(beginning.source, execution.pk, places=beginning.copied)
+    _note(execution, beginning)
+
+
+def _note(execution: Execution, beginning: Beginning) -> None:
+    """Put a copy on record as something that was done with the execution copied."""
+    origin = beginning.origin
+    trail.note(
+        str(origin["kind"]),
+        origin["execution_id"],
+        name=execution.orchestration.name,
+        after={
+            "execution_id": str(execution.pk),
+            "version_id": beginning.version,
+            "from_step": origin["from_step"],
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +218,14 @@ class _Request:
     user: int | None
     key: str | None
     beginning: Beginning | None
+    parent: Parent | None = None
+
+    @property
+    def origin(self) -> dict[str, Any] | None:
+        """Say where the execution comes from, unless somebody asked for it plainly."""
+        if self.beginning:
+            return dict(self.beginning.origin)
+        return dict(self.parent.origin) if self.parent else None
 
     def made_before(self) -> Execution | None:
         """Return the execution that an equal request with this key made."""
@@ -187,10 +247,9 @@ class _Request:
         """Tell whether an execution is of this orchestration, and began so."""
         if first.orchestration_id != self.orchestration.pk:
             return False
-        if self.beginning is None:
-            return first.origin is None
-        asked_version = str(first.version_id) == self.beginning.version
-        return asked_version and first.origin == dict(self.beginning.origin)
+        if self.beginning and str(first.version_id) != self.beginning.version:
+            return False
+        return first.origin == self.origin
 
 
 def _check_all(definition: Definition, inputs: Sequence[Any]) -> None:

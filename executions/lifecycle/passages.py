@@ -18,11 +18,11 @@ WITH made AS (
   INSERT INTO executions_execution
     (id, orchestration_id, version_id, status, epoch, cursor, role_pins, input,
      idempotency_key, created_by_id, origin, parent_execution_id, parent_path, awaited,
-     depth, unwinds, deadline_at, wake_at, resends)
+     depth, api_key_id, unwinds, deadline_at, wake_at, resends)
   VALUES (%(id)s, %(orchestration)s, %(version)s, 'pending', 1, %(cursor)s,
      %(pins)s::jsonb, %(input)s::jsonb, %(idempotency_key)s, %(created_by)s,
      %(origin)s::jsonb, %(parent)s, %(parent_path)s, %(awaited)s, %(depth)s,
-     %(unwinds)s,
+     %(api_key)s::uuid, %(unwinds)s,
      clock_timestamp() + %(timeout_ms)s::bigint * interval '1 ms',
      clock_timestamp() + %(timeout_ms)s::bigint * interval '1 ms', 0)
   ON CONFLICT (created_by_id, idempotency_key) WHERE idempotency_key IS NOT NULL
@@ -57,6 +57,7 @@ def create(execution: Execution, *, timeout_ms: int | None) -> bool:
             "parent_path": execution.parent_path,
             "awaited": execution.awaited,
             "depth": execution.depth,
+            "api_key": execution.api_key_id,
             "unwinds": execution.unwinds,
             "timeout_ms": timeout_ms,
         },
@@ -70,9 +71,9 @@ _CREATE_MANY: LiteralString = """
 WITH made AS (
   INSERT INTO executions_execution
     (id, orchestration_id, version_id, status, epoch, cursor, role_pins, input,
-     created_by_id, unwinds, deadline_at, wake_at, resends)
+     created_by_id, api_key_id, unwinds, deadline_at, wake_at, resends)
   SELECT new.id, %(orchestration)s, %(version)s, 'pending', 1, 0, %(pins)s::jsonb,
-     new.input, %(created_by)s, %(unwinds)s,
+     new.input, %(created_by)s, %(api_key)s::uuid, %(unwinds)s,
      clock_timestamp() + %(timeout_ms)s::bigint * interval '1 ms',
      clock_timestamp() + %(timeout_ms)s::bigint * interval '1 ms', 0
   FROM unnest(%(ids)s::uuid[], %(inputs)s::jsonb[]) AS new(id, input)
@@ -94,6 +95,7 @@ def create_many(executions: Sequence[Execution], *, timeout_ms: int | None) -> N
         "version": first.version_id,
         "pins": json_or_null(first.role_pins),
         "created_by": first.created_by_id,
+        "api_key": first.api_key_id,
         "unwinds": first.unwinds,
         "timeout_ms": timeout_ms,
     }

@@ -94,7 +94,8 @@ class Execution(models.Model):
     paused_at = models.DateTimeField(null=True, blank=True)
     # Who asked for the end, why and when, while running steps are let go.
     cancel_request = models.JSONField(null=True, blank=True)
-    # Of a fork or a rerun: {"kind", "execution_id", "from_step"}.
+    # Of a fork or a rerun: {"kind", "execution_id", "from_step"}; of one that an agent
+    # started: {"kind": "agent", "execution_id", "step_path", "role_name"}.
     origin = models.JSONField(null=True, blank=True)
 
     # True on what `launch` returns for a request that was made before.

@@ -102,7 +102,9 @@ def _error(at: Place, child: Child) -> Mapping[str, Any]:
 
 
 def _child(at: Place, *, awaited: bool) -> Execution:
-    parent = Execution.objects.only("created_by_id", "depth").get(pk=at.uuid)
+    parent = Execution.objects.only("created_by_id", "depth", "api_key_id").get(
+        pk=at.uuid
+    )
     most = Limits.of(at.planned.plan.definition).depth
     if parent.depth + 1 >= most:
         raise Fault(
@@ -129,6 +131,7 @@ def _child(at: Place, *, awaited: bool) -> Execution:
             parent_path=at.planned.path,
             awaited=awaited or None,
             depth=parent.depth + 1,
+            api_key_id=parent.api_key_id,
         )
     except NotRunnable as error:
         raise Fault("not_runnable", str(error)) from error

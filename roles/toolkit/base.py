@@ -7,6 +7,7 @@ refusals: a ToolRefused is for the caller to read, and to correct itself by.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from roles.problems import Problem
 
 if TYPE_CHECKING:
     from roles.toolkit.policy import Policy
+
+LONGEST_NAME = 64
 
 
 class ToolRefused(Exception):
@@ -49,7 +52,8 @@ class Caller:
 
     `user_id` owns what is made, and sees what may be seen. Without a `policy` only the
     user's own rights limit the call. `depth` is that of the execution the caller works
-    in; `call_key` names this call, the same at every attempt of it.
+    in; `call_key` names this call, the same at every attempt of it. `grants` are the
+    entries of `tools` that the caller has: the dispatcher sets them from the box.
     """
 
     actor: Actor
@@ -57,6 +61,15 @@ class Caller:
     policy: Policy | None = None
     depth: int = 0
     call_key: str = ""
+    grants: frozenset[str] = frozenset()
+
+    @property
+    def provenance(self) -> dict[str, str] | None:
+        """Spell what the things carry that an agent makes by this call."""
+        made_by = self.actor.provenance
+        if made_by is None or not self.call_key:
+            return made_by
+        return {**made_by, "call_key": self.call_key}
 
 
 Call = Callable[[Mapping[str, Any], Caller], Any | Awaitable[Any]]
@@ -84,4 +97,9 @@ class Tool:
     @property
     def model_name(self) -> str:
         """Spell the name as providers take it: they refuse dots, colons and blanks."""
-        return re.sub(r"[^A-Za-z0-9_-]", "_", self.name)[:64]
+        plain = re.sub(r"[^A-Za-z0-9_-]", "_", self.name)
+        if len(plain) <= LONGEST_NAME:
+            return plain
+        # Names that begin alike stay apart.
+        digest = hashlib.sha256(self.name.encode()).hexdigest()[:8]
+        return f"{plain[: LONGEST_NAME - 9]}_{digest}"

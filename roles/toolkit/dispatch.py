@@ -8,6 +8,7 @@ refusal, and each call of a meta-tool, leaves an audit entry.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from roles import audit
@@ -28,7 +29,7 @@ async def invoke(
     with acting_as(caller.actor):
         try:
             tool = _found(name, arguments, box)
-            result = await _call(tool, arguments, caller)
+            result = await _call(tool, arguments, _holding(box, caller))
         except ToolRefused as refusal:
             await in_thread(
                 audit.refused,
@@ -58,6 +59,11 @@ def _found(name: str, arguments: Any, box: Mapping[str, Tool]) -> Tool:
     if not isinstance(arguments, Mapping):
         raise ToolRefused("The arguments must be an object.", code="invalid_arguments")
     return tool
+
+
+def _holding(box: Mapping[str, Tool], caller: Caller) -> Caller:
+    """Note what the caller was granted: nothing that it makes may have more."""
+    return replace(caller, grants=frozenset(each.grant for each in box.values()))
 
 
 def _by_model_name(name: str, box: Mapping[str, Tool]) -> Tool | None:

@@ -7,12 +7,18 @@ nothing that an agent makes can have a wider one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from roles.problems import Problem, child, did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class BudgetLimits(BaseModel):
@@ -32,6 +38,9 @@ class Policy(BaseModel):
 
     roles: tuple[str, ...] = Field(
         ("*",), description="names of roles that its steps may use, besides its own"
+    )
+    edits: tuple[str, ...] = Field(
+        (), description="names of roles of others that it may change or delete"
     )
     kinds: tuple[str, ...] = Field(
         ("agent", "function"), description="kinds of roles that it may make"
@@ -61,4 +70,29 @@ class Policy(BaseModel):
     @staticmethod
     def allows(patterns: Sequence[str], name: str) -> bool:
         """Tell whether a name is among those that are allowed."""
-        return any(fnmatchcase(name, pattern) for pattern in patterns)
+        return any(
+            fnmatchcase(name, re.sub(r"([\[?])", r"[\1]", pattern))
+            for pattern in patterns
+        )
+
+
+def policy_problems(given: Mapping[str, Any], pointer: str) -> list[Problem]:
+    """List what is wrong with a policy as somebody wrote it."""
+    try:
+        Policy.model_validate(given)
+    except ValidationError as error:
+        return [
+            _problem(each, pointer)
+            for each in error.errors(include_url=False, include_input=False)
+        ]
+    return []
+
+
+def _problem(error: ErrorDetails, pointer: str) -> Problem:
+    place, detail, code = error["loc"], error["msg"], "invalid"
+    if error["type"] == "extra_forbidden":
+        known = (BudgetLimits if place[0] == "budget" else Policy).model_fields
+        hint = did_you_mean(str(place[-1]), known)
+        detail = f"A policy has no field {place[-1]!r}.{hint}"
+        code = "unknown_field"
+    return Problem(child(pointer, *place), code, detail)

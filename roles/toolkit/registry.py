@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from roles.problems import Problem, child, did_you_mean
+from roles.toolkit.arguments import parsed, schema_of
 from roles.toolkit.base import Caller, Tool, ToolRefused
 from roles.toolkit.threads import in_thread
 
@@ -43,7 +44,8 @@ def tool(
     """
     Make a function a meta-tool: `(arguments, caller)`, its docstring describes it.
 
-    The type of `arguments` is a pydantic model; its schema is what callers see.
+    The type of `arguments` is a pydantic model; its schema is what callers see. A
+    coroutine function is awaited, any other is run in a thread.
     """
 
     def register(
@@ -53,31 +55,15 @@ def tool(
         _META[name] = Tool(
             name=name,
             description=inspect.getdoc(call) or "",
-            schema=model.model_json_schema(),
+            schema=schema_of(model),
             call=lambda given, caller: call(parsed(model, given), caller),
             grant=META,
+            blocking=not inspect.iscoroutinefunction(call),
             is_audited=True,
         )
         return call
 
     return register
-
-
-def parsed(model: type[Arguments], given: Mapping[str, Any]) -> Arguments:
-    """Read arguments; raises ToolRefused with every misfit and its place."""
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        problems = [
-            Problem(child("", *each["loc"]), "invalid_arguments", each["msg"])
-            for each in error.errors(include_url=False, include_input=False)
-        ]
-        first = problems[0]
-        raise ToolRefused(
-            f"{first.pointer or 'The arguments'}: {first.detail}",
-            code="invalid_arguments",
-            problems=problems,
-        ) from None
 
 
 def meta_tools() -> Mapping[str, Tool]:
@@ -130,7 +116,21 @@ async def granted(grants: Iterable[str], caller: Caller) -> dict[str, Tool]:
             raise ToolRefused(f"There is no tool {grant!r}.", code="unknown_tool")
         made = await _made(family, name, caller)
         tools |= {each.name: each for each in made}
+    _refuse_alike(tools.values())
     return tools
+
+
+def _refuse_alike(tools: Iterable[Tool]) -> None:
+    """Keep names apart that would be one in the spelling that providers take."""
+    seen: dict[str, str] = {}
+    for each in tools:
+        other = seen.setdefault(each.model_name, each.name)
+        if other != each.name:
+            raise ToolRefused(
+                f"The tools {other!r} and {each.name!r} are both "
+                f"{each.model_name!r} to a model; rename one, or grant one of them.",
+                code="ambiguous_tools",
+            )
 
 
 async def _made(family: Family, name: str, caller: Caller) -> Sequence[Tool]:

@@ -16,17 +16,38 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 THREADS = 8
+LONG_THREADS = 32
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call `function` in a thread, with this task's context variables."""
-    call = partial(copy_context().run, _tidily, partial(function, *args, **kwargs))
-    return await asyncio.get_running_loop().run_in_executor(_threads(), call)
+    return await _in(_threads(), partial(function, *args, **kwargs))
+
+
+async def in_long_thread(
+    function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """
+    Call what may take long, such as somebody else's code, as `in_thread` does.
+
+    Its threads are others: those who only ask the database do not wait for it.
+    """
+    return await _in(_long_threads(), partial(function, *args, **kwargs))
+
+
+async def _in(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    call = partial(copy_context().run, _tidily, work)
+    return await asyncio.get_running_loop().run_in_executor(threads, call)
 
 
 @cache
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="tools")
+
+
+@cache
+def _long_threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=LONG_THREADS, thread_name_prefix="functions")
 
 
 def _tidily(call: Callable[[], Any]) -> Any:

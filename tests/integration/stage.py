@@ -56,3 +56,9 @@ def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Any]], 
         return role(f"test.{call.__name__}")
 
     return as_role
+
+
+@pytest.fixture
+def threads_keep_no_connection(settings: Any) -> None:
+    """Have the threads that tools run in give their connections back."""
+    settings.DB_POOL_SIZE = 1
