@@ -14,7 +14,7 @@ import logging
 import mmap
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -26,6 +26,8 @@ from rest_framework.utils.encoders import JSONEncoder
 
 from executions import pinned, record
 from executions.models import Event, Execution
+from executions.spending import reports
+from executions.spending.reports import StepSpending
 
 log = logging.getLogger(__name__)
 
@@ -166,24 +168,28 @@ def line(execution_id: UUID) -> Iterator[str]:
     plan = pinned.plan(str(execution.version_id))
     rows = execution.step_runs.filter(cursor=None)
     runs = _in_pages(rows.order_by("ordinal", "path"), _RUNS_AT_ONCE)
-    logs = (record.step_log(run, plan) | {"exports": run.exports} for run in runs)
+    spent = reports.of_steps(execution_id)
+    logs = (
+        record.step_log(run, plan, spent=spent) | {"exports": run.exports}
+        for run in runs
+    )
     events = _in_pages(
         execution.events.order_by("transaction_id", "id"), _EVENTS_AT_ONCE
     )
-    yield _json(_head(execution)).removesuffix("}")
+    yield _json(_head(execution, spent)).removesuffix("}")
     yield from _list("step_logs", logs)
     yield from _list("events", map(_told, events))
     yield "}\n"
 
 
-def _head(execution: Execution) -> dict[str, Any]:
+def _head(execution: Execution, spent: Mapping[UUID, StepSpending]) -> dict[str, Any]:
     usage = execution.step_runs.exclude(usage=None).only("usage")
     return record.summary(execution) | {
         "idempotency_key": execution.idempotency_key,
         "role_pins": execution.role_pins,
         "input": execution.input,
         "output": execution.output,
-        "usage": record.total_usage(usage),
+        "usage": record.total_usage(usage, spent),
     }
 
 

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
+from django.core.exceptions import ObjectDoesNotExist
+
+from core_orchestration.definition import Step
 from executions import pinned, standing
 from executions.models import Execution, StepRun
 from executions.output import from_context
 from executions.paths import undoes
 from executions.plan import Plan, find_step, rank
 from executions.situation import Row, Situation
+from executions.spending import reports
+from executions.spending.reports import StepSpending
+from executions.spending.usage import together
 from executions.standing import Standing
 from executions.states import StepStatus
+from roles.references import reference
 
 _NOWHERE = Standing()
+_NOTHING: Mapping[UUID, StepSpending] = {}
 
 
 def detail(
@@ -27,7 +36,9 @@ def detail(
     Return an execution with context, step logs and usage, as the contract has it.
 
     `runs` are its step runs, where they are known. Two queries at most: the
-    execution's version is kept in memory, and its step runs are read at once. While it is under way, a few more tell what it waits for.
+    execution's version is kept in memory, and its step runs are read at once. While it
+    is under way, a few more tell what it waits for; and one more what it has spent, if
+    a step may have spent something.
     """
     plan = pinned.plan(str(execution.version_id))
     if runs is None:
@@ -35,6 +46,9 @@ def detail(
     runs = in_order(plan, runs)
     context = _context(execution, plan, runs)
     stands = standing.of(execution, plan, runs)
+    spent = (
+        reports.of_steps(execution.pk) if _may_have_spent(execution, plan, runs) else {}
+    )
     output = execution.output
     has_own = plan.output is not None or output is not None or _is_stopped(plan, runs)
     if execution.status == "completed" and not has_own:
@@ -43,8 +57,8 @@ def detail(
         "input": execution.input,
         "context": context,
         "output": output,
-        "step_logs": _step_logs(plan, runs, stands),
-        "usage": total_usage(runs),
+        "step_logs": _step_logs(plan, runs, stands, spent),
+        "usage": total_usage(runs, spent),
         "waiting_on": stands.execution and asdict(stands.execution),
     }
 
@@ -61,12 +75,47 @@ def _is_stopped(plan: Plan, runs: Sequence[StepRun]) -> bool:
     )
 
 
+_WITHOUT_CALLS = (StepStatus.PENDING, StepStatus.COMPLETED, StepStatus.SKIPPED)
+_MOST_ROLES = 20
+
+
+def _may_have_spent(execution: Execution, plan: Plan, runs: Sequence[StepRun]) -> bool:
+    """
+    Tell whether a step run has usage, or is an agent's that has not completed.
+
+    Roles are kept in memory; the ledger is asked sooner than for very many of them.
+    """
+    if any(run.usage for run in runs):
+        return True
+    begun = {
+        run.role_name: run
+        for run in runs
+        if run.role_name and run.status not in _WITHOUT_CALLS
+    }
+    if len(begun) > _MOST_ROLES:
+        return True
+    steps = (find_step(plan, run.path) for run in begun.values())
+    return any(step and _is_agents(execution, step) for step in steps)
+
+
+def _is_agents(execution: Execution, step: Step) -> bool:
+    named = reference(role_id=step.role_id, role_name=step.role_name)
+    snapshot = execution.role_pins.get(named)
+    try:
+        return snapshot is not None and pinned.role(snapshot).kind == "agent"
+    except ObjectDoesNotExist:
+        return True
+
+
 def _step_logs(
-    plan: Plan, runs: Sequence[StepRun], stands: Standing
+    plan: Plan,
+    runs: Sequence[StepRun],
+    stands: Standing,
+    spent: Mapping[UUID, StepSpending],
 ) -> list[dict[str, Any]]:
     undoing = {undoes(run.path): run.status for run in runs}
     return [
-        step_log(run, plan, stands) | {"compensation": undoing.get(run.path)}
+        step_log(run, plan, stands, spent) | {"compensation": undoing.get(run.path)}
         for run in runs
     ]
 
@@ -94,8 +143,13 @@ def summary(execution: Execution) -> dict[str, Any]:
     }
 
 
-def step_log(run: StepRun, plan: Plan, stands: Standing = _NOWHERE) -> dict[str, Any]:
-    """Return a step run as a row of `step_logs`."""
+def step_log(
+    run: StepRun,
+    plan: Plan,
+    stands: Standing = _NOWHERE,
+    spent: Mapping[UUID, StepSpending] = _NOTHING,
+) -> dict[str, Any]:
+    """Return a step run as a row of `step_logs`; `spent` is its execution's ledger."""
     step = find_step(plan, run.path)
     waiting_on, question = stands.steps.get(run.pk), stands.questions.get(run.pk)
     return {
@@ -112,7 +166,7 @@ def step_log(run: StepRun, plan: Plan, stands: Standing = _NOWHERE) -> dict[str,
         "started_at": run.started_at,
         "finished_at": run.finished_at,
         "duration_ms": duration_ms(run.started_at, run.finished_at),
-        "usage": run.usage,
+        "usage": _usage(run, spent.get(run.pk)),
         "waiting_on": waiting_on and asdict(waiting_on),
         "approval_id": str(question) if question else None,
         "compensation": None,
@@ -124,13 +178,25 @@ def in_order(plan: Plan, runs: Iterable[StepRun]) -> list[StepRun]:
     return sorted(runs, key=lambda run: rank(plan, run.path))
 
 
-def total_usage(runs: Iterable[StepRun]) -> dict[str, int | float]:
-    """Add up the numbers in the usage of all steps."""
+def _usage(run: StepRun, spent: StepSpending | None) -> dict[str, Any] | None:
+    """Return what a step run's role said of it; what the ledger has counts."""
+    usage: dict[str, Any] | None = run.usage
+    return usage if spent is None else (usage or {}) | spent.usage.shown()
+
+
+def total_usage(
+    runs: Iterable[StepRun], spent: Mapping[UUID, StepSpending] = _NOTHING
+) -> dict[str, Any]:
+    """Add up the numbers in the usage of all steps, and what the ledger has of them."""
     total: Counter[str] = Counter()
     for run in runs:
-        numbers = (run.usage or {}).items()
+        numbers = (run.usage or {}).items() if run.pk not in spent else ()
         total.update({k: v for k, v in numbers if isinstance(v, int | float)})
-    return dict(total)
+    if not spent:
+        return dict(total)
+    shown = together(each.usage for each in spent.values()).shown()
+    total.update({k: v for k, v in shown.items() if isinstance(v, int)})
+    return dict(total) | {"cost": shown["cost"]}
 
 
 def duration_ms(start: datetime | None, end: datetime | None) -> int | None:

@@ -34,6 +34,7 @@ from executions.lifecycle.pruning import BOUNDED_EACH, BOUNDS
 from executions.paths import ROLLBACK, UNWIND, frame_of
 from executions.runs import run_of
 from executions.signatures import QUEUES
+from executions.spending import budgets
 
 log = logging.getLogger(__name__)
 
@@ -229,6 +230,16 @@ def _safely(act: Callable[..., bool], *item: Any) -> bool:
     except Exception:
         log.exception("Execution %s could not be moved.", item[0])
         return False
+
+
+def settle_lost_calls() -> int:
+    """Count as spent what calls reserved that nobody will settle any more."""
+    return budgets.sweep_expired(BATCH)
+
+
+def wake_for_budgets() -> int:
+    """Look at what began to wait for a budget while that was raised."""
+    return budgets.raised_lately()
 
 
 _UNHEARD_OF: LiteralString = """

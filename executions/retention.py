@@ -198,7 +198,19 @@ asked AS (DELETE FROM executions_approval a WHERE a.execution_id = ANY(%(ids)s))
 taken AS (DELETE FROM executions_delivery d WHERE d.execution_id = ANY(%(ids)s)
   OR d.signal_id IN (SELECT g.id FROM executions_signal g
     WHERE g.execution_id = ANY(%(ids)s))),
-sent AS (DELETE FROM executions_signal g WHERE g.execution_id = ANY(%(ids)s))
+sent AS (DELETE FROM executions_signal g WHERE g.execution_id = ANY(%(ids)s)),
+said AS (DELETE FROM executions_exchange c WHERE c.execution_id = ANY(%(ids)s)),
+limits AS (DELETE FROM executions_budget b
+  WHERE b.scope = 'execution' AND b.scope_id = ANY(%(ids)s) RETURNING b.id),
+accounts AS (DELETE FROM executions_budgetaccount a WHERE a.id IN (
+    SELECT a.id FROM executions_budgetaccount a JOIN limits l ON l.id = a.budget_id
+    UNION ALL
+    SELECT a.id FROM executions_budget b JOIN executions_budgetaccount a
+      ON a.budget_id = b.id AND a.execution_id = ANY(%(ids)s)
+    WHERE b.per_execution)
+  RETURNING a.id),
+reserved AS (DELETE FROM executions_reservation r
+  WHERE r.account_id IN (SELECT a.id FROM accounts a))
 DELETE FROM executions_execution x WHERE x.id = ANY(%(ids)s) RETURNING x.id
 """
 

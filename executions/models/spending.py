@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Self
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
+
+from core_orchestration.models import Orchestration
+from executions.models.executions import Execution
+from roles.models import ApiKey, Role
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
 SCOPES = ("role", "orchestration", "execution", "api_key")
 PERIODS = ("total", "day", "month")
@@ -21,6 +30,8 @@ class Spending(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
+    # What is put on record once more, after a reply that was lost, changes nothing.
+    call_id = models.UUIDField(unique=True, default=uuid7)
     at = models.DateTimeField(db_default=Now())
     execution_id = models.UUIDField()
     step_run_id = models.UUIDField()
@@ -54,6 +65,30 @@ class Spending(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model} for {self.path}"
+
+
+class BudgetQuerySet(models.QuerySet["Budget"]):
+    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+        """Staff see all; others what they made, and what limits what is theirs."""
+        if getattr(user, "is_staff", False):
+            return self
+        theirs: dict[str, models.QuerySet[Any]] = {
+            "role": Role.objects.filter(created_by=user.pk),
+            "orchestration": Orchestration.objects.filter(created_by=user.pk),
+            "execution": Execution.objects.filter(created_by=user.pk),
+            "api_key": ApiKey.objects.filter(user=user.pk),
+        }
+        wanted = Q(created_by=user.pk)
+        for scope, rows in theirs.items():
+            ids = rows.order_by().values("pk")
+            wanted |= Q(scope=scope, scope_id__in=ids)
+        return self.filter(wanted)
+
+    def editable_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+        """Staff change all, others what they made: nobody lifts what limits them."""
+        if getattr(user, "is_staff", False):
+            return self
+        return self.filter(created_by=user.pk)
 
 
 class Budget(models.Model):
@@ -96,6 +131,8 @@ class Budget(models.Model):
     )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+
+    objects = BudgetQuerySet.as_manager()
 
     class Meta:
         ordering = ("scope", "scope_id", "period", "id")
@@ -144,7 +181,11 @@ class BudgetAccount(models.Model):
 
 
 class Reservation(models.Model):
-    """What a call under way may come to, of one account; gone once it is settled."""
+    """
+    What a call under way may come to, of one account; gone once it is settled.
+
+    `money` is NULL where the model's price is not known.
+    """
 
     id = models.BigAutoField(primary_key=True)
     account = models.ForeignKey(
@@ -153,7 +194,7 @@ class Reservation(models.Model):
     call_id = models.UUIDField()
     step_run_id = models.UUIDField()
     fence = models.PositiveIntegerField()
-    money = models.DecimalField(max_digits=20, decimal_places=10, default=0)
+    money = models.DecimalField(max_digits=20, decimal_places=10, null=True)
     tokens = models.PositiveBigIntegerField(default=0)
     requests = models.PositiveBigIntegerField(default=0)
     expires_at = models.DateTimeField()

@@ -65,11 +65,17 @@ class StepLogSerializer(serializers.Serializer[Any]):
 
 
 class OriginSerializer(serializers.Serializer[Any]):
-    """What a copy was made from; a fork names the step that it began with."""
+    """
+    What a copy was made from, a fork also by its step; or which agent started it.
 
-    kind = serializers.ChoiceField(choices=["fork", "rerun"])
+    An agent is named by the execution and the step that it worked in, and by its role.
+    """
+
+    kind = serializers.ChoiceField(choices=["fork", "rerun", "agent"])
     execution_id = serializers.UUIDField()
     from_step = serializers.CharField(allow_null=True)
+    step_path = serializers.CharField(required=False)
+    role_name = serializers.CharField(required=False)
 
 
 class ExecutionSummarySerializer(serializers.Serializer[Execution]):
