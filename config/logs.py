@@ -12,7 +12,15 @@ import structlog
 from structlog.typing import Processor
 
 # One line per message of a queue says nothing that the record does not say better.
-_QUIET = ("celery.app.trace", "celery.worker.strategy", "httpx", "httpcore")
+_QUIET = (
+    "celery.app.trace",
+    "celery.worker.strategy",
+    "httpcore",
+    "httpcore2",
+    "httpx",
+    "httpx2",
+    "mcp",
+)
 
 
 def logging_config(*, level: str, as_json: bool) -> dict[str, Any]:
