@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from executions import lifecycle
@@ -11,6 +12,8 @@ from executions.policy import LONGEST_MESSAGE
 from executions.worker.patience import insist
 from roles.runners import hosting
 from roles.runners.hosting import Parked
+
+LONGEST_CALL = 2_000  # characters of arguments that a question shows
 
 
 def park(claim: Claim, planned: PlannedStep, parked: Parked) -> None:
@@ -35,11 +38,18 @@ def park(claim: Claim, planned: PlannedStep, parked: Parked) -> None:
 
 
 def _question(asked: hosting.Question) -> Question:
+    """Ask with the calls that it is about, as they would be made."""
+    lines = [f"{each['tool']} {_spelled(each['arguments'])}" for each in asked.calls]
     return Question(
-        prompt=asked.prompt[:LONGEST_MESSAGE],
+        prompt="\n\n".join([asked.prompt, *lines])[:LONGEST_MESSAGE],
         form=None,
         people=People(
             users=asked.users, groups=asked.groups, permission=asked.permission
         ),
         timeout_ms=asked.timeout_ms,
     )
+
+
+def _spelled(arguments: object) -> str:
+    text = json.dumps(arguments, ensure_ascii=False)
+    return text if len(text) <= LONGEST_CALL else f"{text[:LONGEST_CALL]}…"

@@ -8,12 +8,14 @@ holds for it, and whoever wants it to end has a button.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from threading import current_thread, main_thread
 from time import monotonic
 
+from executions.agents import StepHost
 from executions.lifecycle import Claim
 from executions.plan import PlannedStep
 from executions.worker.attempts import (
@@ -25,6 +27,9 @@ from executions.worker.attempts import (
 from executions.worker.eventloop import replace_stuck_loop
 from executions.worker.leases import Held, this_worker
 from roles.runners import Attempt, Result, RoleSpec, runner_for, schemas
+from roles.secrets.logs import discreet
+from roles.secrets.opening import opened_role
+from roles.secrets.redaction import Redactor
 
 log = logging.getLogger(__name__)
 step_log = logging.getLogger("core.steps")
@@ -43,20 +48,22 @@ def run(
 
     Raises AttemptTimedOut, AttemptStopped, or whatever the work raises.
     """
-    call = _call(claim, planned, role)
+    call, redactor = _call(claim, planned, role)
     awaits = runner_for(role.kind).pool(role) == "io"
     stop = StopButton()
     interrupts = not awaits and current_thread() is main_thread()
     held = _held(claim, stop, on_overdue, interrupts_process=interrupts)
     with this_worker().holding(held):
         try:
-            result = run_attempt(call, awaits=awaits, timeout_s=claim.left_s, stop=stop)
+            with _discreetly(redactor):
+                result = run_attempt(
+                    call, awaits=awaits, timeout_s=claim.left_s, stop=stop
+                )
         except AttemptTimedOut:
             if awaits:
                 _replace_loop_if_stuck(planned)
             raise
-    schemas.check_output(role, result.output)
-    return result
+    return _checked(role, result, redactor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -67,6 +74,7 @@ class Beside:
     role: RoleSpec
     held: Held
     on_loop: OnLoop
+    redactor: Redactor
 
     @classmethod
     def start(
@@ -84,7 +92,7 @@ class Beside:
         `when_over` is called on the event loop, or by whoever stops it. Raises
         RunnerError for an input that does not fit the role.
         """
-        call = _call(claim, planned, role)
+        call, redactor = _call(claim, planned, role)
         stop = StopButton()
         held = _held(claim, stop, on_overdue, interrupts_process=False)
         worker = this_worker()
@@ -100,7 +108,9 @@ class Beside:
             when_over()
 
         on_loop.future.add_done_callback(over)
-        return cls(planned=planned, role=role, held=held, on_loop=on_loop)
+        return cls(
+            planned=planned, role=role, held=held, on_loop=on_loop, redactor=redactor
+        )
 
     @property
     def deadline(self) -> float:
@@ -111,14 +121,14 @@ class Beside:
         """Return what it came to, in what is left of its time; raises as `run` does."""
         try:
             left_s = self.deadline - monotonic()
-            result = self.on_loop.result(timeout_s=left_s)
+            with _discreetly(self.redactor):
+                result = self.on_loop.result(timeout_s=left_s)
         except AttemptTimedOut:
             _replace_loop_if_stuck(self.planned)
             raise
         finally:
             this_worker().let_go(self.held)
-        schemas.check_output(self.role, result.output)
-        return result
+        return _checked(self.role, result, self.redactor)
 
     def abandon(self) -> None:
         """End it unheard."""
@@ -126,20 +136,44 @@ class Beside:
         this_worker().let_go(self.held)
 
 
-def _call(claim: Claim, planned: PlannedStep, role: RoleSpec) -> Call:
+def _call(claim: Claim, planned: PlannedStep, role: RoleSpec) -> tuple[Call, Redactor]:
+    """Make ready to run: the role's secrets are in place, for this attempt alone."""
     runner = runner_for(role.kind)
     schemas.check_input(role, runner.given(role, claim.run.input))
+    opened, redactor = opened_role(role)
+    execution_id = str(claim.run.execution_id)
+    logger = logging.LoggerAdapter(step_log, {"execution_id": execution_id})
     attempt = Attempt(
-        execution_id=str(claim.run.execution_id),
+        execution_id=execution_id,
         step_key=planned.step.key,
         number=claim.attempt,
         idempotency_key=str(claim.run.id),
         deadline=claim.deadline,
-        logger=logging.LoggerAdapter(
-            step_log, {"execution_id": str(claim.run.execution_id)}
-        ),
+        logger=discreet(logger, redactor),
+        host=StepHost(claim=claim, role=role, redactor=redactor),
     )
-    return partial(runner.run, role, claim.run.input, attempt)
+    return partial(runner.run, opened, claim.run.input, attempt), redactor
+
+
+@contextmanager
+def _discreetly(redactor: Redactor) -> Iterator[None]:
+    """Let no failure show a secret."""
+    try:
+        yield
+    except Exception as error:
+        told = redactor.failure(error)
+        if told is error:
+            raise
+        raise told from None
+
+
+def _checked(role: RoleSpec, result: Result, redactor: Redactor) -> Result:
+    """Take secrets out of a result, and check that it is what the role promises."""
+    if redactor:
+        output, usage = redactor.value(result.output), redactor.value(result.usage)
+        result = Result(output=output, usage=usage)
+    schemas.check_output(role, result.output)
+    return result
 
 
 def _held(

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
+from tests.acceptance.provider import Provider
 from tests.acceptance.sink import Sink
 from tests.acceptance.system import System
 
@@ -37,6 +38,13 @@ def sink() -> Iterator[Sink]:
     sink.start()
     yield sink
     sink.stop()
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[Provider]:
+    provider = Provider()
+    yield provider
+    provider.stop()
 
 
 @pytest.fixture(scope="session")
