@@ -106,12 +106,15 @@ def _join_as_whole(sender: Any, **_: Any) -> None:
     from executions import committer
     from executions.worker.leases import join_fleet
     from executions.worker.room import room
+    from roles.runners import agent
 
     if "prefork" not in sender.pool_cls.__module__:
         if settings.DB_POOL_SIZE:
             committer.start()
         join_fleet(_queues(), slots=sender.concurrency)
         room.narrow_with(partial(_narrow, sender))
+        # What agents need takes seconds to import; the first of them need not wait.
+        threading.Thread(target=agent.preload, name="preload", daemon=True).start()
 
 
 # Celery takes the count's own lock away: its main thread thinks itself alone with it.

@@ -17,6 +17,8 @@ env.read_env(BASE_DIR / ".env", recurse=False)
 
 DEBUG = env.bool("CORE_DEBUG", False)
 SECRET_KEY = env.str("CORE_SECRET_KEY")
+# They seal stored secrets, the newest first; see roles/secrets/cipher.py.
+CORE_ENCRYPTION_KEYS: list[str] = env.list("CORE_ENCRYPTION_KEYS", [])
 ALLOWED_HOSTS = env.list("CORE_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CORE_CSRF_TRUSTED_ORIGINS", [])
 
@@ -46,6 +48,7 @@ MIDDLEWARE = [
     "config.middleware.CommonMiddleware",
     "config.middleware.CsrfViewMiddleware",
     "config.middleware.AuthenticationMiddleware",
+    "config.middleware.ActorMiddleware",
     "config.middleware.MessageMiddleware",
     "config.middleware.XFrameOptionsMiddleware",
 ]

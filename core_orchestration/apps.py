@@ -9,7 +9,8 @@ class CoreOrchestrationConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Tell `roles` who knows which orchestrations use a role."""
+        """Tell `roles` who knows which orchestrations use a role; register tools."""
+        from core_orchestration import tools  # noqa: F401  (they register themselves)
         from core_orchestration.usage import orchestrations_using
         from roles.usage import register_finder
 

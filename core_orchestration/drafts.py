@@ -7,7 +7,7 @@ either all of it is kept in one transaction or all that is wrong with it is rais
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import OuterRef, Q, Subquery
 
-from core_orchestration import versions
+from core_orchestration import edits, versions
 from core_orchestration.definition import Step, parse, to_json
 from core_orchestration.directories import orchestration_directory, role_directory
 from core_orchestration.models import Orchestration
@@ -33,6 +33,7 @@ DEFAULTS: Mapping[str, Any] = {
     "description": "",
     "tags": [],
     "is_active": True,
+    "expose_as_tool": False,
     "input_schema": None,
     "timeout_ms": None,
     "output": None,
@@ -76,12 +77,13 @@ def save(
     by: AbstractBaseUser | None = None,
     orchestration: Orchestration | None = None,
     publish: bool = True,
+    provenance: Mapping[str, str] | None = None,
 ) -> Orchestration:
     """
     Make an orchestration, or replace `orchestration`, by a whole document.
 
-    Fields that are left out take their defaults; `by` becomes the owner of a new
-    one. New executions run it as published here; an unchanged definition keeps its
+    Fields that are left out take their defaults; `by` becomes the owner of a new one,
+    which keeps the `provenance` of one that an agent made. New executions run it as published here; an unchanged definition keeps its
     version. Raises InvalidDefinition with every problem.
     """
     if problems := problems_of(document, by=by, orchestration=orchestration):
@@ -89,23 +91,30 @@ def save(
     definition = parse(document)
     steps = normal_steps(definition.steps)
     on_failure = normal_steps(definition.on_failure)
-    saved = _save_row(document, by, orchestration)
+    whole = replace(definition, steps=steps, on_failure=on_failure)
+    before = edits.stored(orchestration, FIELDS)
+    row = orchestration or _new(by, provenance)
+    saved = _save_row(document, row, is_new=orchestration is None)
     _hold_roles((*steps, *on_failure))
     replace_steps(saved, steps, on_failure)
     if publish:
-        whole = replace(definition, steps=steps, on_failure=on_failure)
         versions.publish(saved, to_json(whole), by=by)
+    edits.note(saved, whole, FIELDS, before)
     return saved
 
 
 def patch(
-    orchestration: Orchestration, changes: Any, *, by: AbstractBaseUser | None = None
+    orchestration: Orchestration,
+    changes: Any,
+    *,
+    by: AbstractBaseUser | None = None,
+    publish: bool = True,
 ) -> Orchestration:
     """Replace the top-level fields that `changes` names; raises as `save` does."""
-    if not isinstance(changes, dict):
-        return save(changes, by=by, orchestration=orchestration)
-    document = {**document_of(orchestration), **changes}
-    return save(document, by=by, orchestration=orchestration)
+    document = changes
+    if isinstance(changes, dict):
+        document = {**document_of(orchestration), **changes}
+    return save(document, by=by, orchestration=orchestration, publish=publish)
 
 
 def document_of(orchestration: Orchestration) -> dict[str, Any]:
@@ -131,9 +140,28 @@ def archive(orchestration: Orchestration, now: datetime) -> None:
     orchestration.step_rows.exclude(role=None).update(
         role_name=Subquery(role_name), role=None
     )
-    Orchestration.objects.filter(pk=orchestration.pk, archived_at=None).update(
-        archived_at=now, updated_at=now
-    )
+    current = Orchestration.objects.filter(pk=orchestration.pk, archived_at=None)
+    if current.update(archived_at=now, updated_at=now):
+        edits.record(
+            "orchestration.archive",
+            orchestration,
+            before={"archived_at": None},
+            after={"archived_at": now.isoformat()},
+        )
+
+
+@transaction.atomic
+def switch(orchestrations: Iterable[Orchestration], now: datetime, *, on: bool) -> None:
+    """Let new executions of these orchestrations start, or none."""
+    for each in orchestrations:
+        others = Orchestration.objects.filter(pk=each.pk, is_active=not on)
+        if others.update(is_active=on, updated_at=now):
+            edits.record(
+                edits.switching(on),
+                each,
+                before={"is_active": not on},
+                after={"is_active": on},
+            )
 
 
 def ceilings() -> dict[str, int]:
@@ -155,18 +183,24 @@ def _has_sound_name(document: Any, found: list[Problem]) -> bool:
     )
 
 
-def _save_row(
-    document: Mapping[str, Any],
-    by: AbstractBaseUser | None,
-    orchestration: Orchestration | None,
+def _new(
+    by: AbstractBaseUser | None, provenance: Mapping[str, str] | None
 ) -> Orchestration:
-    row = orchestration or Orchestration(created_by_id=by.pk if by else None)
+    return Orchestration(
+        created_by_id=by.pk if by else None,
+        provenance=dict(provenance) if provenance else None,
+    )
+
+
+def _save_row(
+    document: Mapping[str, Any], row: Orchestration, *, is_new: bool
+) -> Orchestration:
     for field, value in {**DEFAULTS, **document}.items():
         if field in FIELDS:
             setattr(row, field, value)
     try:
         with transaction.atomic():
-            row.save(force_insert=orchestration is None)
+            row.save(force_insert=is_new)
     except IntegrityError as error:  # somebody took the name in between
         raise InvalidDefinition([_name_taken()]) from error
     return row

@@ -11,6 +11,7 @@ from core_orchestration.models import Orchestration
 from core_orchestration.rows import lists_of
 from core_orchestration.samples import LOOP, PATTERN, TWO_STEPS, WAITING
 from roles.rest.schema import ProblemDetailSerializer
+from roles.serializers.roles import ProvenanceSerializer
 
 _CONFIG = """
 What the step type has to know; free for types that a role does.
@@ -176,10 +177,14 @@ class OrchestrationSummarySerializer(serializers.ModelSerializer[Orchestration])
         allow_null=True,
         help_text="The published version, which new executions run.",
     )
+    expose_as_tool = serializers.BooleanField(
+        required=False, help_text="Whether MCP clients may run it as a tool of its own."
+    )
     input_schema = serializers.DictField(required=False, allow_null=True)
     timeout_ms = serializers.IntegerField(required=False, allow_null=True)
     output = serializers.JSONField(required=False, allow_null=True)
     limits = LimitsSerializer(required=False)
+    provenance = ProvenanceSerializer(read_only=True, allow_null=True)
 
     class Meta:
         model = Orchestration
@@ -189,11 +194,13 @@ class OrchestrationSummarySerializer(serializers.ModelSerializer[Orchestration])
             "description",
             "tags",
             "is_active",
+            "expose_as_tool",
             "version",
             "input_schema",
             "timeout_ms",
             "output",
             "limits",
+            "provenance",
             "created_at",
             "updated_at",
         )

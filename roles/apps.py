@@ -15,6 +15,9 @@ class RolesConfig(AppConfig):
         from roles import builtins, functions
         from roles.builtins import csv_text
         from roles.runners import agent, http
+        from roles.secrets import checks  # noqa: F401  (registers itself)
+        from roles.servers import family as servers
+        from roles.tools import register as register_tools
 
         agent.configure(default_model=settings.CORE_MODEL)
         csv_text.configure(data_dir=settings.CORE_DATA_DIR)
@@ -22,3 +25,5 @@ class RolesConfig(AppConfig):
         functions.load_modules([builtins.__name__])
         autodiscover_modules("functions")
         functions.load_modules(settings.CORE_FUNCTION_MODULES)
+        register_tools()
+        servers.register()

@@ -9,12 +9,19 @@ from roles.models import Role
 from roles.problems import Problem, child, did_you_mean, kind_of
 from roles.runners import RoleSpec, known_kinds, runner_for
 from roles.schemas import schema_problems
+from roles.secrets.references import (
+    imagined,
+    is_reference,
+    reference_problems,
+    references_in,
+)
 from roles.storable import storable_problems
+from roles.toolkit import grant_problems, policy_problems
 
 MAX_NAME = 200
 MAX_TOOLS = 200
 
-READ_ONLY = frozenset({"id", "created_at", "updated_at"})
+READ_ONLY = frozenset({"id", "provenance", "created_at", "updated_at"})
 DEFAULTS: Mapping[str, Any] = {
     "description": "",
     "base_prompt": "",
@@ -78,12 +85,17 @@ def _runner_problems(document: Mapping[str, Any]) -> list[Problem]:
         **{
             field: value
             for field, value in document.items()
-            if field not in {"description", "is_active", "tools"}
+            if field not in {"description", "is_active", "tools", "config"}
         },
+        config=imagined(document["config"]),
         tools=tuple(document["tools"]),
     )
     pairs = runner_for(spec.kind).problems(spec)
-    return [Problem(pointer, "invalid", detail) for pointer, detail in pairs]
+    found = [Problem(pointer, "invalid", detail) for pointer, detail in pairs]
+    policy = spec.config.get("policy")
+    if spec.kind == "agent" and isinstance(policy, Mapping):
+        found += policy_problems(policy, "/config/policy")
+    return found
 
 
 def _name(value: Any, pointer: str) -> list[Problem]:
@@ -113,10 +125,30 @@ def _tools(value: Any, pointer: str) -> list[Problem]:
         return wrong
     if len(value) > MAX_TOOLS:
         return [Problem(pointer, "too_long", f"At most {MAX_TOOLS} tools.")]
-    return [
+    wrong = [
         problem
         for place, tool in enumerate(value)
         for problem in _of_type(str)(tool, f"{pointer}/{place}")
+    ]
+    return [*wrong, *grant_problems(value, pointer)]
+
+
+def _config(value: Any, pointer: str) -> list[Problem]:
+    if wrong := _of_type(dict)(value, pointer):
+        return wrong
+    if is_reference(value):
+        detail = "A secret stands in place of a value, not of the whole configuration."
+        return [Problem(pointer, "invalid_secret", detail)]
+    return reference_problems(value, pointer)
+
+
+def _constraints(value: Any, pointer: str) -> list[Problem]:
+    if wrong := _of_type(dict)(value, pointer):
+        return wrong
+    detail = "Secrets stand in a role's config; a model has one in its credential."
+    return [
+        Problem(place, "invalid_secret", detail)
+        for place, _ in references_in(value, pointer)
     ]
 
 
@@ -147,10 +179,10 @@ _CHECKS: Mapping[str, Callable[[Any, str], list[Problem]]] = {
     "kind": _kind,
     "description": _of_type(str),
     "base_prompt": _of_type(str),
-    "config": _of_type(dict),
+    "config": _config,
     "tools": _tools,
     "needs_tools": _of_type(bool),
-    "model_constraints": _of_type(dict),
+    "model_constraints": _constraints,
     "input_schema": _schema,
     "output_schema": _schema,
     "is_active": _of_type(bool),

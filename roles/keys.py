@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from django.db import transaction
 from django.db.models import Q
 from django.utils.crypto import constant_time_compare
 
+from roles import audit
 from roles.models import ApiKey
 
 if TYPE_CHECKING:
@@ -23,13 +26,24 @@ USE_NOTED_EVERY = timedelta(minutes=1)
 _TOKEN = re.compile(r"core_([0-9a-f]{8})_[0-9a-f]{48}", re.ASCII)
 
 
-def issue(user: User, name: str) -> tuple[ApiKey, str]:
-    """Make a key for a user; the token is in the answer and nowhere else."""
+@transaction.atomic
+def issue(user: User, name: str, *, allows_meta: bool = False) -> tuple[ApiKey, str]:
+    """
+    Make a key for a user; the token is in the answer and nowhere else.
+
+    One that `allows_meta` is offered the meta-tools over MCP.
+    """
     prefix = secrets.token_hex(PREFIX_BYTES)
     token = f"core_{prefix}_{secrets.token_hex(SECRET_BYTES)}"
     key = ApiKey.objects.create(
-        user=user, name=name, prefix=prefix, digest=_digest(token)
+        user=user,
+        name=name,
+        prefix=prefix,
+        digest=_digest(token),
+        allows_meta=allows_meta,
     )
+    after = {"user": user.get_username(), "prefix": prefix, "allows_meta": allows_meta}
+    _note("api_key.issue", key, after=after)
     return key, token
 
 
@@ -56,10 +70,38 @@ def note_use(key: ApiKey, now: datetime) -> None:
     ApiKey.objects.filter(unnoted, pk=key.pk).update(last_used_at=now)
 
 
+@transaction.atomic
 def revoke(key: ApiKey, now: datetime) -> bool:
     """End a key for good; tell whether this call is the one that ended it."""
     ended = ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now)
+    if ended:
+        before, after = {"revoked_at": None}, {"revoked_at": now.isoformat()}
+        _note("api_key.revoke", key, before=before, after=after)
     return bool(ended)
+
+
+@transaction.atomic
+def delete(key: ApiKey) -> None:
+    """Forget a key, which ends it as well."""
+    _note("api_key.delete", key, before={"prefix": key.prefix})
+    key.delete()
+
+
+def _note(
+    action: str,
+    key: ApiKey,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
+    audit.record(
+        action,
+        object_type="api_key",
+        object_id=key.pk,
+        object_name=key.name,
+        before=before,
+        after=after,
+    )
 
 
 def _digest(token: str) -> str:

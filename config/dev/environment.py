@@ -45,12 +45,14 @@ def for_application(
     *,
     url: str,
     secret_key: str,
+    encryption_key: str,
     database_url: str,
     redis_url: str,
 ) -> dict[str, str]:
     """Complete the given environment; what somebody has set stays."""
     defaults = {
         "CORE_SECRET_KEY": secret_key,
+        "CORE_ENCRYPTION_KEYS": encryption_key,
         "CORE_DEBUG": "0",
         "CORE_ALLOWED_HOSTS": "localhost,127.0.0.1,testserver",
         "CORE_PUBLIC_URL": url,

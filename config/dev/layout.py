@@ -7,6 +7,7 @@ a folder that holds somebody's other files.
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 from dataclasses import dataclass
@@ -103,6 +104,13 @@ class Data:
         path = self.path / "secret_key"
         if not path.exists():
             write_private(path, secrets.token_urlsafe(50))
+        return path.read_text().strip()
+
+    def encryption_key(self) -> str:
+        """Return the key that stored secrets are encrypted with, made on first use."""
+        path = self.path / "encryption_key"
+        if not path.exists():
+            write_private(path, base64.urlsafe_b64encode(os.urandom(32)).decode())
         return path.read_text().strip()
 
 

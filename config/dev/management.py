@@ -35,6 +35,7 @@ def environment(data: Data, run: Mapping[str, Any]) -> dict[str, str]:
         given(),
         url=run["url"],
         secret_key=data.secret_key(),
+        encryption_key=data.encryption_key(),
         database_url=run["database_url"],
         redis_url=run["redis_url"],
     )

@@ -148,6 +148,7 @@ class Up:
                 given(),
                 url=self._options.url,
                 secret_key=self._data.secret_key(),
+                encryption_key=self._data.encryption_key(),
                 database_url=servers.database_url,
                 redis_url=servers.redis_url,
             ),

@@ -40,6 +40,7 @@ class EditedOrchestration(OrchestrationForm):
         model = Orchestration
         fields = drafts.FIELDS
         help_texts: ClassVar[Any] = {
+            "expose_as_tool": "MCP clients may run it as a tool of its own.",
             "limits": "What one execution may come to, where that is less than what the "
             'installation allows, such as {"max_steps": 1000, "max_fan_out": 100}.',
         }
@@ -98,6 +99,7 @@ class OrchestrationAdmin(OrchestrationsAdmin):
     readonly_fields = ("id", "version", "created_by", "created_at", "updated_at")
     fieldsets = (
         (None, {"fields": ("name", "description", "tags", "is_active")}),
+        ("Tools", {"fields": ("expose_as_tool",)}),
         ("Input and output", {"fields": ("input_schema", "output")}),
         ("Limits", {"fields": ("timeout_ms", "limits")}),
         ("Record", {"classes": ("collapse",), "fields": readonly_fields}),
@@ -180,9 +182,7 @@ class OrchestrationAdmin(OrchestrationsAdmin):
         self, request: HttpRequest, queryset: Orchestrations, *, on: bool
     ) -> None:
         chosen = list(queryset.filter(archived_at=None))
-        Orchestration.objects.filter(pk__in=[each.pk for each in chosen]).update(
-            is_active=on, updated_at=timezone.now()
-        )
+        drafts.switch(chosen, timezone.now(), on=on)
         word = "active" if on else "not active"
         self.message_user(request, f"Now {word}: {_names(chosen)}.")
 

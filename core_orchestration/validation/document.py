@@ -45,6 +45,7 @@ FIELDS: Mapping[str, Field] = {
     "description": Field(rule=text(10_000, blank=True)),
     "tags": Field(rule=texts(50, 100)),
     "is_active": Field(rule=boolean),
+    "expose_as_tool": Field(rule=boolean),
     "input_schema": Field(rule=mapping, nullable=True),
     "timeout_ms": Field(rule=whole_number(1, _YEAR_MS), nullable=True),
     "output": Field(rule=anything, nullable=True),
@@ -52,7 +53,9 @@ FIELDS: Mapping[str, Field] = {
     "steps": Field(rule=sequence),
     "on_failure": Field(rule=sequence),
 }
-READ_ONLY = frozenset({"id", "version", "created_at", "updated_at", "created_by"})
+READ_ONLY = frozenset(
+    {"id", "version", "provenance", "created_at", "updated_at", "created_by"}
+)
 
 
 def validate(

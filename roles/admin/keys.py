@@ -27,6 +27,7 @@ class ApiKeyAdmin(KeysAdmin):
         "name",
         "prefix",
         "user",
+        "allows_meta",
         "created_at",
         "last_used_at",
         "revoked_at",
@@ -38,7 +39,7 @@ class ApiKeyAdmin(KeysAdmin):
     actions = ("revoke",)
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
-        return self.list_display if obj else ("user", "name")
+        return self.list_display if obj else ("user", "name", "allows_meta")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
         """Leave staff who are not superusers with their own keys."""
@@ -68,12 +69,19 @@ class ApiKeyAdmin(KeysAdmin):
     def save_model(
         self, request: HttpRequest, obj: ApiKey, form: Any, change: bool
     ) -> None:
-        key, token = keys.issue(obj.user, obj.name)
+        key, token = keys.issue(obj.user, obj.name, allows_meta=obj.allows_meta)
         obj.pk, obj.prefix = key.pk, key.prefix
         shown = "The key {} is shown this once, copy it now: <code>{}</code>"
         self.message_user(
             request, format_html(shown, key.name, token), messages.WARNING
         )
+
+    def delete_model(self, request: HttpRequest, obj: ApiKey) -> None:
+        keys.delete(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        for key in queryset:
+            keys.delete(key)
 
     @admin.action(description="Revoke", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:

@@ -17,6 +17,7 @@ from roles.runners import known_kinds
 from roles.usage import users_of
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import User
     from django.db.models import QuerySet
     from django.http import HttpRequest
 
@@ -31,6 +32,8 @@ class EditedRole(RoleForm):
 
     kind = forms.ChoiceField(choices=lambda: [(kind, kind) for kind in known_kinds()])
 
+    by: User | None = None  # who fills it in
+
     class Meta:
         model = Role
         fields = FIELDS
@@ -44,7 +47,8 @@ class EditedRole(RoleForm):
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if not self.errors:
             role = None if self.instance._state.adding else self.instance
-            refusals.show(self, registry.role_problems(self.document(), role=role))
+            problems = registry.role_problems(self.document(), role=role, by=self.by)
+            refusals.show(self, problems)
         return cleaned
 
 
@@ -78,6 +82,10 @@ class RoleAdmin(RolesAdmin):
         ("Record", {"classes": ("collapse",), "fields": readonly_fields}),
     )
 
+    def get_form(self, request: HttpRequest, *args: Any, **options: Any) -> Any:
+        form = super().get_form(request, *args, **options)
+        return type(form.__name__, (form,), {"by": acting(request)})
+
     def save_model(
         self, request: HttpRequest, obj: Role, form: Any, change: bool
     ) -> None:
@@ -109,6 +117,6 @@ class RoleAdmin(RolesAdmin):
 
     def _switch(self, request: HttpRequest, roles: QuerySet[Role], *, on: bool) -> None:
         for role in roles:
-            registry.patch_role(role, {"is_active": on})
+            registry.patch_role(role, {"is_active": on}, by=acting(request))
         word = "active" if on else "not active"
         self.message_user(request, f"Now {word}: {', '.join(map(str, roles))}.")

@@ -45,6 +45,14 @@ _EXAMPLES = [
 ]
 
 
+class ProvenanceSerializer(serializers.Serializer[Any]):
+    """Which agent made it: the step of an execution, and the role that did it."""
+
+    execution_id = serializers.CharField()
+    step_path = serializers.CharField()
+    role_name = serializers.CharField()
+
+
 @extend_schema_serializer(examples=_EXAMPLES)
 class RoleSerializer(serializers.ModelSerializer[Role]):
     config = serializers.DictField(required=False)
@@ -52,6 +60,7 @@ class RoleSerializer(serializers.ModelSerializer[Role]):
     model_constraints = serializers.DictField(required=False)
     input_schema = serializers.DictField(required=False, allow_null=True)
     output_schema = serializers.DictField(required=False, allow_null=True)
+    provenance = ProvenanceSerializer(read_only=True, allow_null=True)
 
     class Meta:
         model = Role
@@ -68,6 +77,7 @@ class RoleSerializer(serializers.ModelSerializer[Role]):
             "input_schema",
             "output_schema",
             "is_active",
+            "provenance",
             "created_at",
             "updated_at",
         )

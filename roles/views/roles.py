@@ -48,7 +48,7 @@ class RoleViewSet(ListedFromReplica, DocumentResource):
         return save_role(document, by=self.caller, role=instance)
 
     def patch_document(self, instance: Role, changes: Any) -> Role:
-        return patch_role(instance, changes)
+        return patch_role(instance, changes, by=self.caller)
 
     def remove_document(self, instance: Role) -> None:
         delete_role(instance)

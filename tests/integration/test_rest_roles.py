@@ -38,6 +38,7 @@ def test_a_role_is_made_and_read_back(api: APIClient, user: User) -> None:
         "input_schema": None,
         "output_schema": None,
         "is_active": True,
+        "provenance": None,
         "created_at": made.json()["created_at"],
         "updated_at": made.json()["updated_at"],
     }
@@ -64,6 +65,7 @@ def test_every_fault_of_a_role_is_named_at_once(api: APIClient) -> None:
         "/name": "blank",
         "/kind": "unknown_kind",
         "/config": "wrong_type",
+        "/tools/0": "unknown_tool",
         "/tools/1": "wrong_type",
         "/needs_tools": "wrong_type",
         "/is_active": "wrong_type",

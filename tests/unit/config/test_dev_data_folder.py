@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -37,16 +38,19 @@ def test_a_file_is_no_data_folder(tmp_path: Path) -> None:
 
 
 def test_creating_twice_keeps_everything(data: Data) -> None:
-    key = data.secret_key()
+    key, encryption_key = data.secret_key(), data.encryption_key()
     data.create()
-    assert data.secret_key() == key
+    assert (data.secret_key(), data.encryption_key()) == (key, encryption_key)
     assert len(key) > 50
+    assert len(base64.urlsafe_b64decode(encryption_key)) == 32
 
 
 def test_secrets_are_readable_by_their_owner_alone(data: Data) -> None:
     data.secret_key()
+    data.encryption_key()
     runfile.write(data, {"api_key": "k"})
-    modes = {(data.path / name).stat().st_mode for name in ("secret_key", "run.json")}
+    names = ("secret_key", "encryption_key", "run.json")
+    modes = {(data.path / name).stat().st_mode for name in names}
     assert {mode & 0o777 for mode in modes} == {0o600}
 
 

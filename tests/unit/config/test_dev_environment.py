@@ -12,6 +12,7 @@ def complete(given: dict[str, str]) -> dict[str, str]:
         given,
         url="http://127.0.0.1:8000",
         secret_key="made up",
+        encryption_key="made up, too",
         database_url="postgresql:///core",
         redis_url="unix:///valkey.sock",
     )
@@ -53,6 +54,7 @@ def test_what_somebody_has_set_is_not_overridden() -> None:
 def test_an_empty_value_counts_as_not_set() -> None:
     env = complete({"CORE_SECRET_KEY": "", "DATABASE_URL": ""})
     assert env["CORE_SECRET_KEY"] == "made up"
+    assert env["CORE_ENCRYPTION_KEYS"] == "made up, too"
     assert env["DATABASE_URL"] == "postgresql:///core"
 
 
