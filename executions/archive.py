@@ -26,7 +26,7 @@ from rest_framework.utils.encoders import JSONEncoder
 
 from executions import pinned, record
 from executions.models import Event, Execution
-from executions.spending import reports
+from executions.spending import exchanges, reports
 from executions.spending.reports import StepSpending
 
 log = logging.getLogger(__name__)
@@ -169,8 +169,10 @@ def line(execution_id: UUID) -> Iterator[str]:
     rows = execution.step_runs.filter(cursor=None)
     runs = _in_pages(rows.order_by("ordinal", "path"), _RUNS_AT_ONCE)
     spent = reports.of_steps(execution_id)
+    calls = exchanges.calls_of(execution_id) if spent else {}
     logs = (
-        record.step_log(run, plan, spent=spent) | {"exports": run.exports}
+        record.step_log(run, plan, spent=spent)
+        | {"exports": run.exports, "calls": calls.get(run.pk, [])}
         for run in runs
     )
     events = _in_pages(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ from executions.output import from_context
 from executions.paths import undoes
 from executions.plan import Plan, find_step, rank
 from executions.situation import Row, Situation
-from executions.spending import reports
+from executions.spending import exchanges, reports
 from executions.spending.reports import StepSpending
 from executions.spending.usage import together
 from executions.standing import Standing
@@ -29,6 +29,19 @@ _NOWHERE = Standing()
 _NOTHING: Mapping[UUID, StepSpending] = {}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Agents:
+    """What the agents of an execution took and did, by step run."""
+
+    spent: Mapping[UUID, StepSpending]
+    calls: Mapping[UUID, list[Any]]
+
+    @classmethod
+    def of(cls, execution_id: UUID, spent: Mapping[UUID, StepSpending]) -> _Agents:
+        calls = exchanges.calls_of(execution_id) if spent else {}
+        return cls(spent=spent, calls=calls)
+
+
 def detail(
     execution: Execution, runs: Sequence[StepRun] | None = None
 ) -> dict[str, Any]:
@@ -37,8 +50,8 @@ def detail(
 
     `runs` are its step runs, where they are known. Two queries at most: the
     execution's version is kept in memory, and its step runs are read at once. While it
-    is under way, a few more tell what it waits for; and one more what it has spent, if
-    a step may have spent something.
+    is under way, a few more tell what it waits for; and two more what agents have spent
+    and done, if there can be any.
     """
     plan = pinned.plan(str(execution.version_id))
     if runs is None:
@@ -57,7 +70,7 @@ def detail(
         "input": execution.input,
         "context": context,
         "output": output,
-        "step_logs": _step_logs(plan, runs, stands, spent),
+        "step_logs": _step_logs(plan, runs, stands, _Agents.of(execution.pk, spent)),
         "usage": total_usage(runs, spent),
         "waiting_on": stands.execution and asdict(stands.execution),
     }
@@ -111,11 +124,15 @@ def _step_logs(
     plan: Plan,
     runs: Sequence[StepRun],
     stands: Standing,
-    spent: Mapping[UUID, StepSpending],
+    agents: _Agents,
 ) -> list[dict[str, Any]]:
     undoing = {undoes(run.path): run.status for run in runs}
     return [
-        step_log(run, plan, stands, spent) | {"compensation": undoing.get(run.path)}
+        step_log(run, plan, stands, agents.spent)
+        | {
+            "compensation": undoing.get(run.path),
+            "calls": agents.calls.get(run.pk, []),
+        }
         for run in runs
     ]
 
@@ -167,6 +184,8 @@ def step_log(
         "finished_at": run.finished_at,
         "duration_ms": duration_ms(run.started_at, run.finished_at),
         "usage": _usage(run, spent.get(run.pk)),
+        "model_choice": (spent[run.pk].choice or None) if run.pk in spent else None,
+        "calls": [],
         "waiting_on": waiting_on and asdict(waiting_on),
         "approval_id": str(question) if question else None,
         "compensation": None,

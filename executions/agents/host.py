@@ -69,7 +69,8 @@ class StepHost:
     async def begin_call(self, offer: Offer, estimate: Estimate) -> Permit:
         """Let a model be asked unless its breaker is open or no money is left."""
         treasury = await self._treasury()
-        return await in_thread(treasury.begin, offer, estimate)
+        permit = treasury.begin_at_once(offer)
+        return permit or await in_thread(treasury.begin, offer, estimate)
 
     async def end_call(
         self, permit: Permit, usage: CallUsage, messages: Sequence[Any]
@@ -117,7 +118,7 @@ class StepHost:
 
     async def _where(self) -> Scene:
         if self._scene is None:
-            self._scene = await in_thread(scene.read, self.claim.run.execution_id)
+            self._scene = await scene.of(self.claim.run.execution_id)
         return self._scene
 
     async def _treasury(self) -> Treasury:

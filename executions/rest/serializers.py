@@ -55,6 +55,14 @@ class StepLogSerializer(serializers.Serializer[Any]):
     finished_at = serializers.DateTimeField(allow_null=True)
     duration_ms = serializers.IntegerField(allow_null=True)
     usage = serializers.DictField(allow_null=True)
+    model_choice = serializers.CharField(
+        allow_null=True, help_text="Why this model: see `model-choices/`."
+    )
+    calls = serializers.ListField(
+        child=serializers.DictField(),
+        help_text="An agent's tool calls and programs; long values are cut, and stand "
+        "as a whole in `transcript/`.",
+    )
     compensation = serializers.CharField(
         allow_null=True, help_text="The status of what undid it; null unless it was."
     )

@@ -84,6 +84,13 @@ def applying(scene: Scene) -> tuple[AppliedBudget, ...]:
     return tuple(sorted(found, key=lambda each: (each.id, str(each.execution_id))))
 
 
+def known_to_be_none() -> bool:
+    """Tell whether `applying` would find no budget, and without a statement."""
+    known = _known
+    is_fresh = monotonic() - known.at <= _GOOD_FOR_S
+    return is_fresh and not known.common and not known.any_of_executions
+
+
 def forget() -> None:
     """Have this process read anew which budgets there are."""
     global _known

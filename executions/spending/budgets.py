@@ -7,7 +7,7 @@ Ask which apply (`applying`), `reserve` before each call, and settle by the ledg
 
 from __future__ import annotations
 
-from executions.spending.applicable import applying, forget
+from executions.spending.applicable import applying, forget, known_to_be_none
 from executions.spending.losses import LOST, lost, sweep_expired
 from executions.spending.raising import raised, raised_lately
 from executions.spending.reservations import release, reserve
@@ -22,6 +22,7 @@ __all__ = [
     "Verdict",
     "applying",
     "forget",
+    "known_to_be_none",
     "lost",
     "raised",
     "raised_lately",

@@ -82,3 +82,35 @@ def transcript(execution_id: UUID, path: str | None = None) -> list[Exchange]:
     if path is not None:
         rows = rows.filter(path=path)
     return list(rows.order_by("id"))
+
+
+# Of long values the beginning is read: the whole stands in the transcript.
+_CALLS: LiteralString = """
+SELECT x.step_run_id, jsonb_build_object('kind', x.kind, 'call_id', x.call_id,
+  'attempt', x.attempt, 'created_at', x.created_at) || (
+    SELECT jsonb_object_agg(each.key, CASE WHEN length(each.value::text) <= %(longest)s
+      THEN each.value ELSE to_jsonb(left(each.value::text, %(longest)s) || '…') END)
+    FROM jsonb_each(x.data) AS each(key, value))
+FROM executions_exchange x
+WHERE x.execution_id = %(execution)s AND x.kind <> 'messages'
+ORDER BY x.id LIMIT %(most)s
+"""
+LONGEST_VALUE = 2_000
+MOST_CALLS = 1_000
+
+
+def calls_of(execution_id: UUID) -> dict[UUID, list[Any]]:
+    """
+    List an execution's tool calls and programs by their step runs, in their order.
+
+    Values of more than 2,000 characters are cut, and the first 1,000 calls are read.
+    """
+    params = {
+        "execution": execution_id,
+        "longest": LONGEST_VALUE,
+        "most": MOST_CALLS,
+    }
+    found: dict[UUID, list[Any]] = {}
+    for step_run_id, call in fetch(_CALLS, params):
+        found.setdefault(step_run_id, []).append(decoded(call))
+    return found

@@ -12,7 +12,7 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Max, Q, QuerySet, Sum
 from django.db.models.functions import TruncDay
 
 from core_orchestration.models import Orchestration
@@ -50,6 +50,7 @@ class StepSpending:
     path: str
     role_name: str
     attempts: Mapping[int, Usage]
+    choice: str = ""  # the newest ModelChoice's digest, if one is on record
 
     @property
     def usage(self) -> Usage:
@@ -62,7 +63,7 @@ def of_steps(execution_id: UUID) -> dict[UUID, StepSpending]:
         Spending.objects.filter(execution_id=execution_id)
         .order_by("step_run_id", "attempt")
         .values("step_run_id", "path", "role_name", "attempt")
-        .annotate(**_SUMS)
+        .annotate(choice=Max("choice"), **_SUMS)
     )
     found: dict[UUID, dict[str, Any]] = {}
     for row in rows:
@@ -73,6 +74,7 @@ def of_steps(execution_id: UUID) -> dict[UUID, StepSpending]:
         attempts: dict[int, Usage] = known["attempts"]
         before = attempts.get(row["attempt"], Usage())
         attempts[row["attempt"]] = together((before, _usage(row)))
+        known["choice"] = row["choice"] or known.get("choice", "")
     return {id_: StepSpending(step_run_id=id_, **each) for id_, each in found.items()}
 
 

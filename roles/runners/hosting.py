@@ -103,7 +103,11 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permit:
-    """Leave to ask a model once; it has to be ended, one way or the other."""
+    """
+    Leave to ask a model once; it has to be ended, one way or the other.
+
+    The `offer` may be a cheaper one than was asked for: it is the one to ask.
+    """
 
     offer: Offer
     call_id: str

@@ -98,6 +98,8 @@ def test_tools_are_called_and_their_calls_are_on_record(
 
     assert ended["status"] == "completed", ended["error"]
     (call,) = tool_calls(system, ended["id"])
+    (logged,) = logs_by_key(ended)["ask"]["calls"]
+    assert (logged["tool"], logged["result"]) == (call["tool"], call["result"])
     assert (call["tool"], call["outcome"]) == ("function:text.upper", "done")
     assert "ABC" in str(call["result"])
     second = provider.asked_of(name.partition(":")[2])[1]
@@ -146,6 +148,8 @@ def test_one_that_is_overloaded_is_replaced_within_the_constraints(
     log = logs_by_key(ended)["ask"]
     assert log["output"] == "Here."
     assert log["usage"]["model"] == other
+    why = system.get(f"model-choices/{log['model_choice']}/")
+    assert (why["chosen"], why["fallbacks"][:1]) == (busy, [other])
     assert len(provider.asked_of(busy.partition(":")[2])) == 1
 
 
@@ -217,6 +221,39 @@ def test_at_its_limit_an_execution_waits_until_somebody_raises_it(
     ended = system.finished(execution)
     assert ended["status"] == "completed", ended["error"]
     assert logs_by_key(ended)["ask"]["output"] == "Hi!"
+
+
+def test_near_its_limit_a_cheaper_model_is_asked(
+    system: System, provider: Provider
+) -> None:
+    dear = model(system, provider, says("dear", tokens=(1_000, 1_000)), tier="best")
+    cheap = model(
+        system,
+        provider,
+        says("cheap"),
+        tier="best",
+        input_price="0.01",
+        output_price="0.01",
+    )
+    constraints = {"preferred": [dear, cheap], "providers": ["scripted"]}
+    role = agent(system, model_constraints=constraints)
+    role_id = system.get(f"roles/?name={role}")["results"][0]["id"]
+    body = {
+        "scope": "role",
+        "scope_id": role_id,
+        "requests": 20,
+        "soft_percent": 10,
+        "on_soft": "cheaper",
+    }
+    system.post("budgets/", body, status=201)
+
+    def answer() -> Any:
+        return ask(system, role)["output"] == {"ask": "cheap"}
+
+    until(answer, what="a cheaper answer")  # the budget is known to all within seconds
+    used = len(provider.asked_of(dear.partition(":")[2]))
+    assert ask(system, role)["output"] == {"ask": "cheap"}
+    assert len(provider.asked_of(dear.partition(":")[2])) == used
 
 
 def _settled_or_waiting(system: System, execution: str) -> str | None:

@@ -65,9 +65,9 @@ class Governed(FallbackModel):
         busy: list[Busy] = []
         for offer in self._course.offers:
             try:
-                model = await models.get(offer)
+                await models.get(offer)  # what cannot be asked needs no permit
                 response = await self._ask(
-                    offer, model, asked, settings, model_request_parameters
+                    offer, asked, settings, model_request_parameters
                 )
             except Busy as refusal:
                 busy.append(refusal)
@@ -84,7 +84,6 @@ class Governed(FallbackModel):
     async def _ask(
         self,
         offer: Offer,
-        model: Model,
         asked: Asked,
         settings: ModelSettings,
         parameters: ModelRequestParameters,
@@ -93,6 +92,7 @@ class Governed(FallbackModel):
         course = self._course
         permit = await self._permit(offer, asked)
         try:
+            model = await models.get(permit.offer)
             response = course.taken(
                 await self._sent(model, asked.messages, settings, parameters)
             )
@@ -109,7 +109,7 @@ class Governed(FallbackModel):
         usage = usage_of(response)
         _, cancelled = await surely(course.host.end_call(permit, usage, record))
         course.usage.add(usage)
-        course.count_in(asked, answer, offer)
+        course.count_in(asked, answer, permit.offer)
         if cancelled:
             raise cancelled
         return response

@@ -38,6 +38,7 @@ class ScriptedHost:
         self.memory = memory or Memory()
         self.busy: dict[str, float] = {}
         self.refusing: dict[str, Exception] = {}
+        self.cheaper: dict[str, str] = {}  # offers that are replaced by others
         self.slow_s = 0.0
         self.needs: Any = None
         self.begun: list[tuple[str, Any]] = []
@@ -85,6 +86,8 @@ class ScriptedHost:
             raise self.refusing[offer.name]
         if offer.name in self.busy:
             raise Busy(f"{offer.name} is busy", after_s=self.busy[offer.name])
+        wanted = self.cheaper.get(offer.name, offer.name)
+        offer = next((each for each in self.offers if each.name == wanted), offer)
         self.begun.append((offer.name, estimate))
         permit = Permit(offer=offer, call_id=str(next(self._numbers)))
         self.open.add(permit.call_id)

@@ -57,6 +57,17 @@ def test_a_rate_limited_model_leaves_the_request_to_the_next(talk):
     assert not host.open
 
 
+def test_the_model_that_leave_was_given_for_is_asked(talk):
+    host = ScriptedHost("test:a", "test:b")
+    host.cheaper = {"test:a": "test:b"}
+    scripts = {"test:a": Script("from a"), "test:b": Script("from b")}
+    result = talk(host, scripts=scripts)
+
+    assert result.output == "from b"
+    assert result.usage["model"] == "test:b"
+    assert [name for name, _ in host.ended] == ["test:b"]
+
+
 @pytest.mark.parametrize(
     "failure",
     [
