@@ -15,6 +15,7 @@ from structlog.typing import Processor
 _QUIET = (
     "celery.app.trace",
     "celery.worker.strategy",
+    "google_genai",
     "httpcore",
     "httpcore2",
     "httpx",

@@ -148,7 +148,7 @@ def test_one_that_is_overloaded_is_replaced_within_the_constraints(
     log = logs_by_key(ended)["ask"]
     assert log["output"] == "Here."
     assert log["usage"]["model"] == other
-    why = system.get(f"model-choices/{log['model_choice']}/")
+    why = system.get(f"model-choices/{log['model_choice']}/")["choice"]
     assert (why["chosen"], why["fallbacks"][:1]) == (busy, [other])
     assert len(provider.asked_of(busy.partition(":")[2])) == 1
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +15,7 @@ from pydantic_ai.messages import (
     ToolCallPart,
 )
 
+from roles.runners.agent.deadline import seconds_left
 from roles.runners.agent.memory import OUTPUT_TOOL, call_ids
 from roles.runners.agent.texts import fit_response
 from roles.runners.base import Attempt
@@ -90,8 +90,7 @@ class Course:
 
     @property
     def seconds_left(self) -> float:
-        left = self.attempt.deadline - datetime.now(UTC)
-        return max(0.001, left.total_seconds())
+        return seconds_left(self.attempt)
 
     def remember(
         self, recorded: Sequence[ModelMessage], history: Sequence[ModelMessage]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from roles.runners.base import RunnerError
 
@@ -57,7 +57,7 @@ def _classify(failure: AgentRunError) -> tuple[str, bool]:
 
 
 def _message(failure: AgentRunError, type_: str) -> str:
-    text = _misfit(failure) or failure.message
+    text = _misfit(failure) or said(failure)
     if len(text) > MAX_MESSAGE_LENGTH:
         text = f"{text[:MAX_MESSAGE_LENGTH]}…"
     if type_ == "output_schema_mismatch":
@@ -66,6 +66,19 @@ def _message(failure: AgentRunError, type_: str) -> str:
         "The agent came to a limit" if type_ == "usage_limit" else "The model failed"
     )
     return f"{began}: {text}"
+
+
+def said(failure: AgentRunError) -> str:
+    """Say in one line what a provider answered, or what went wrong on the way."""
+    status, model = (getattr(failure, n, None) for n in ("status_code", "model_name"))
+    if status is None:
+        return failure.message
+    body: Any = getattr(failure, "body", None)
+    for key in ("error", "message"):
+        if isinstance(body, dict) and key in body:
+            body = body[key]
+    reason = f": {body}" if isinstance(body, str) and body else ""
+    return f"{model or 'The provider'} answered with HTTP {status}{reason}"
 
 
 def _misfit(failure: AgentRunError) -> str | None:

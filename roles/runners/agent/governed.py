@@ -34,12 +34,12 @@ from pydantic_core import from_json
 
 from roles.runners.agent import models
 from roles.runners.agent.course import Asked, Course, dumped, usage_of
-from roles.runners.agent.errors import MAX_RETRY_AFTER_S, classified
+from roles.runners.agent.errors import MAX_RETRY_AFTER_S, classified, said
 from roles.runners.agent.shielding import surely
 from roles.runners.base import RunnerError
 from roles.runners.hosting import Busy, Offer, Parked, Permit, Refusal
 
-PAUSE_S = 10.0  # where a provider wants to be left alone, and does not say how long
+PAUSE_S = 2.0  # where a provider wants to be left alone, and does not say how long
 MAX_DETAIL = 500
 
 _BUSY = (ModelRateLimitError, ModelQuotaExceededError, ModelUnavailableError)
@@ -103,7 +103,7 @@ class Governed(FallbackModel):
             if isinstance(failure, AgentRunError) and _is_busy(failure):
                 pause = _pause(failure)
                 raise Busy(
-                    str(failure), after_s=PAUSE_S if pause is None else pause
+                    said(failure), after_s=PAUSE_S if pause is None else pause
                 ) from failure
             raise
         usage = usage_of(response)
@@ -126,6 +126,8 @@ class Governed(FallbackModel):
         """Tell the host that a permit brought no answer; the failure goes on."""
         busy = isinstance(failure, AgentRunError) and _is_busy(failure)
         detail = str(failure) or type(failure).__name__
+        if isinstance(failure, AgentRunError):
+            detail = said(failure)
         _, cancelled = await surely(
             self._course.host.fail_call(
                 permit,

@@ -10,13 +10,13 @@ the step fails; without one it is text. `settings` says what `config` may hold, 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from roles.runners.agent.alone import Alone, failure_of
+from roles.runners.agent.deadline import seconds_left
 from roles.runners.agent.settings import AgentSettings, setting_problems, settings_of
 from roles.runners.base import Attempt, Pool, Result, RoleSpec, Runner, RunnerError
 from roles.runners.constraints import constraint_problems
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 NO_INPUT = "Please begin."
 
 _ASKING = "roles.runners.agent.asking"
+_CLIENTS = tuple(
+    f"pydantic_ai.models.{each}" for each in ("openai", "anthropic", "google")
+)
 _asking: ModuleType | None = None
 
 
@@ -94,9 +97,8 @@ def _settings(role: RoleSpec) -> AgentSettings:
 
 
 def _end(attempt: Attempt) -> float:
-    """Return the deadline by the event loop's clock."""
-    left = (attempt.deadline - datetime.now(UTC)).total_seconds()
-    return asyncio.get_running_loop().time() + max(0.0, left)
+    """Return the deadline by the event loop's clock, as `course` has it."""
+    return asyncio.get_running_loop().time() + seconds_left(attempt)
 
 
 def _too_slow() -> RunnerError:
@@ -108,8 +110,9 @@ def _too_slow() -> RunnerError:
 
 
 def preload() -> None:
-    """Import the library, without making a model: before a worker forks, say."""
-    import_module(_ASKING)
+    """Import the library and its clients, without making a model."""
+    for name in (_ASKING, *_CLIENTS):
+        import_module(name)
 
 
 async def _library() -> ModuleType:

@@ -111,7 +111,7 @@ def test_a_pause_that_nobody_names_is_short(talk):
     with pytest.raises(Parked) as caught:
         talk(ScriptedHost(), script=Script(rate_limited()))
 
-    assert caught.value.after_s == 10
+    assert caught.value.after_s == 2
 
 
 @pytest.mark.parametrize(
