@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Callable
@@ -106,7 +107,6 @@ def _join_as_whole(sender: Any, **_: Any) -> None:
     from executions import committer
     from executions.worker.leases import join_fleet
     from executions.worker.room import room
-    from roles.runners import agent
 
     if "prefork" not in sender.pool_cls.__module__:
         if settings.DB_POOL_SIZE:
@@ -114,7 +114,16 @@ def _join_as_whole(sender: Any, **_: Any) -> None:
         join_fleet(_queues(), slots=sender.concurrency)
         room.narrow_with(partial(_narrow, sender))
         # What agents need takes seconds to import; the first of them need not wait.
-        threading.Thread(target=agent.preload, name="preload", daemon=True).start()
+        threading.Thread(target=_preload, name="preload", daemon=True).start()
+
+
+def _preload() -> None:
+    """Import it, and look at none of it again whenever the garbage is collected."""
+    from roles.runners import agent
+
+    agent.preload()
+    gc.collect()
+    gc.freeze()
 
 
 # Celery takes the count's own lock away: its main thread thinks itself alone with it.

@@ -43,6 +43,7 @@ def orchestration_problems(
     if policy is None:
         return []
     return [
+        *_exposure_problems(document, policy),
         *_size_problems(document, policy),
         *_limit_problems(document, policy, caller),
         *_role_problems(document, policy, caller),
@@ -63,6 +64,14 @@ def _most(policy: Policy, caller: Caller) -> dict[str, int]:
         "max_fan_out": min(policy.max_fan_out, settings.CORE_MAX_FAN_OUT),
         "max_depth": min(caller.depth + policy.max_depth + 1, settings.CORE_MAX_DEPTH),
     }
+
+
+def _exposure_problems(
+    document: Mapping[str, Any], policy: Policy
+) -> Iterator[Problem]:
+    if document.get("expose_as_tool") and not policy.expose:
+        detail = "Your policy does not let you offer tools to others; leave it out."
+        yield Problem("/expose_as_tool", FORBIDDEN, detail)
 
 
 def _size_problems(document: Mapping[str, Any], policy: Policy) -> Iterator[Problem]:

@@ -69,8 +69,9 @@ class StepHost:
     async def begin_call(self, offer: Offer, estimate: Estimate) -> Permit:
         """Let a model be asked unless its breaker is open or no money is left."""
         treasury = await self._treasury()
-        permit = treasury.begin_at_once(offer)
-        return permit or await in_thread(treasury.begin, offer, estimate)
+        if (permit := treasury.begin_at_once(offer)) is not None:
+            return permit
+        return await in_thread(treasury.begin, offer, estimate)
 
     async def end_call(
         self, permit: Permit, usage: CallUsage, messages: Sequence[Any]

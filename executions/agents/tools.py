@@ -127,4 +127,10 @@ def _caller(claim: Claim, role: RoleSpec, scene: Scene) -> Caller:
         role_name=role.name,
     )
     policy = Policy.model_validate(role.config.get("policy") or {})
-    return Caller(actor=actor, user_id=scene.user_id, policy=policy, depth=scene.depth)
+    return Caller(
+        actor=actor,
+        user_id=scene.user_id,
+        policy=policy,
+        depth=scene.depth,
+        approval=role.config.get("approval"),
+    )

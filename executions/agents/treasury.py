@@ -32,6 +32,8 @@ from roles.runners.hosting import (
 
 # A reservation counts as spent after the attempt's time and this, in seconds.
 _MARGIN_S = 60.0
+# Nobody tells of a price that has come to be known.
+_UNPRICED_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +177,6 @@ def _refusal(verdict: Verdict) -> Exception:
     return Parked(
         verdict.detail,
         kind="budget",
-        after_s=verdict.after_s,
+        after_s=_UNPRICED_S if verdict.answer == "unpriced" else verdict.after_s,
         budget=str(verdict.budget or ""),
     )

@@ -102,7 +102,10 @@ def reconciler_wanted(purpose: str) -> str:
 ANSWER_IT = (
     "Answer it: in the admin, at `approvals/` of the API, or by a link made there."
 )
-RAISE_IT = "Raise the budget, in the admin or at `budgets/` of the API."
+RAISE_IT = (
+    "Raise the budget, in the admin or at `budgets/` of the API; or set the model's "
+    "price, if that is what is missing."
+)
 SLOTS_ARE_FREE = (
     "Nothing yet: slots are free. If this stays, look at the workers' logs."
 )

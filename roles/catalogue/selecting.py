@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from roles.catalogue.candidates import Candidate, blended, named
+from roles.catalogue.candidates import Candidate, blended, demo_models, named
 from roles.catalogue.choosing import Choice, choose
 from roles.catalogue.credentials import credentials_of
 from roles.catalogue.reading import current, kept
@@ -65,7 +65,8 @@ def explained(role: RoleSpec, default: str) -> dict[str, Any]:
 def remembered(role: RoleSpec, needs: Needs, default: str) -> Selection | None:
     """Return what `select` would, if that takes no statement; None otherwise."""
     if name := _demo_name(_asked(role), default):
-        return Selection(offers=(_offer(named(name), {}),))
+        free = {each.name: each for each in demo_models()}
+        return Selection(offers=(_offer(free.get(name) or named(name), {}),))
     here = kept()
     if here is None:
         return None

@@ -54,6 +54,7 @@ class Caller:
     user's own rights limit the call. `depth` is that of the execution the caller works
     in; `call_key` names this call, the same at every attempt of it. `grants` are the
     entries of `tools` that the caller has: the dispatcher sets them from the box.
+    `approval` is what its role says of the people who decide about its calls.
     """
 
     actor: Actor
@@ -62,6 +63,7 @@ class Caller:
     depth: int = 0
     call_key: str = ""
     grants: frozenset[str] = frozenset()
+    approval: Mapping[str, Any] | None = None
 
     @property
     def provenance(self) -> dict[str, str] | None:

@@ -65,6 +65,7 @@ def role_problems(document: Mapping[str, Any], caller: Caller) -> list[Problem]:
         return []
     return [
         *_kind_problems(document, policy),
+        *_asked_problems(document, caller.approval),
         *_tool_problems(document, policy, caller.grants),
         *_model_problems(document, policy),
         *_secret_problems(document, policy),
@@ -90,6 +91,24 @@ def with_policy(document: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
     if isinstance(policy["budget"], Mapping):
         policy["budget"] = {**most["budget"], **policy["budget"]}
     return {**document, "config": {**(config or {}), "policy": policy}}
+
+
+def with_approval(document: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+    """
+    Have an agent with tools ask the people whom its maker has to ask, about the same.
+
+    It may ask them about more.
+    """
+    own, config = caller.approval, document.get("config")
+    if not own or document.get("kind") != "agent" or not document.get("tools"):
+        return dict(document)
+    given = config.get("approval") if isinstance(config, Mapping) else None
+    if not isinstance(config, Mapping | None) or not isinstance(given, Mapping | None):
+        return dict(document)  # its own checks say what is wrong with it
+    tools = list(own.get("tools", ()))
+    tools += [each for each in _listed((given or {}).get("tools")) if each not in tools]
+    approval = {**own, "tools": tools}
+    return {**document, "config": {**(config or {}), "approval": approval}}
 
 
 def heirs(policy: Policy) -> Policy:
@@ -150,6 +169,17 @@ def _kind_problems(document: Mapping[str, Any], policy: Policy) -> Iterator[Prob
             f"You may not use the function {quoted(config.get('function'))}; "
             f"allowed: {allowed}."
         )
+        yield Problem("/config/function", FORBIDDEN, detail)
+
+
+def _asked_problems(
+    document: Mapping[str, Any], approval: Mapping[str, Any] | None
+) -> Iterator[Problem]:
+    """Refuse a function that the maker has to ask about: a step asks nobody."""
+    name = f"function:{(document.get('config') or {}).get('function')}"
+    patterns = (approval or {}).get("tools", ())
+    if document["kind"] == "function" and Policy.allows(patterns, name):
+        detail = f"A person decides about your calls of {name}; leave it to your tools."
         yield Problem("/config/function", FORBIDDEN, detail)
 
 
@@ -233,6 +263,8 @@ def _wider(wanted: Policy, most: Policy) -> Iterator[str]:
             yield field
     if not _cheaper(wanted.budget, most.budget):
         yield "budget"
+    if wanted.expose and not most.expose:
+        yield "expose"
     if wanted.publish == "live" and most.publish == "draft":
         yield "publish"
 

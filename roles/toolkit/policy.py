@@ -56,6 +56,9 @@ class Policy(BaseModel):
     orchestrations: tuple[str, ...] = Field(
         (), description="orchestrations of others that it may execute"
     )
+    expose: bool = Field(
+        False, description="its orchestrations may be tools of MCP clients"
+    )
     max_roles: int = Field(20, ge=0)
     max_orchestrations: int = Field(10, ge=0)
     max_steps: int = Field(50, ge=1, description="of one orchestration")

@@ -47,7 +47,7 @@ def _threads() -> ThreadPoolExecutor:
 
 @cache
 def _long_threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=LONG_THREADS, thread_name_prefix="functions")
+    return ThreadPoolExecutor(max_workers=LONG_THREADS, thread_name_prefix="tools-long")
 
 
 def _tidily(call: Callable[[], Any]) -> Any:

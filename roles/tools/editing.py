@@ -26,6 +26,7 @@ from roles.toolkit.envelope import (
     made_before,
     refuse_outside,
     role_problems,
+    with_approval,
     with_policy,
 )
 from roles.toolkit.refusals import refusing
@@ -111,7 +112,7 @@ def create_role(arguments: CreateRole, caller: Caller) -> dict[str, Any]:
     An agent needs `name`, `kind` "agent" and a `base_prompt`. Returns the role with its
     id. A wrong document is refused with every problem and its place.
     """
-    document = with_policy(arguments.sent, caller)
+    document = with_approval(with_policy(arguments.sent, caller), caller)
     hold(caller)
     before = made_before(Role.objects.all(), document.get("name"), caller)
     if before is not None:
@@ -135,8 +136,9 @@ def update_role(arguments: UpdateRole, caller: Caller) -> dict[str, Any]:
     """
     role = _held(arguments, caller)
     changes = arguments.changes.sent
-    document = with_policy({**document_of(role), **changes}, caller)
-    if "tools" in changes or "config" in changes:
+    document = {**document_of(role), **changes}
+    document = with_approval(with_policy(document, caller), caller)
+    if {"kind", "tools", "config"} & changes.keys():
         changes["config"] = document["config"]
     if not problems_of(document):
         refuse_outside(role_problems(document, caller), below="/changes")

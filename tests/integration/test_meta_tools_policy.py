@@ -251,6 +251,20 @@ def test_an_agent_may_change_in_another_execution_what_it_made(ada: User) -> Non
     assert refusal("system.delete_role", stranger, name="Own").code == "not_in_policy"
 
 
+def test_an_agent_offers_no_tools_to_others(ada: User, home: Execution) -> None:
+    step = {"name": "Shout", "role_name": "Shouter"}
+    Role.objects.create(
+        name="Shouter", kind="function", config={"function": "text.upper"}
+    )
+    made = {"name": "Exposed", "steps": [step], "expose_as_tool": True}
+
+    refused = refusal("system.create_orchestration", agent(ada, home), **made)
+
+    assert codes(refused) == {"/expose_as_tool": "not_in_policy"}
+    allowed = agent(ada, home, expose=True)
+    assert call("system.create_orchestration", allowed, **made)["expose_as_tool"]
+
+
 @pytest.mark.parametrize("tool", ["system.update_role", "system.delete_role"])
 def test_a_role_that_somebody_else_made_is_left_alone(
     ada: User, home: Execution, tool: str

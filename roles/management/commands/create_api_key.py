@@ -35,5 +35,7 @@ class Command(ByOperator, BaseCommand):
         if not name.strip() or len(name) > 100:
             raise CommandError("--name takes 1 to 100 characters.")
         key, token = keys.issue(user, name, allows_meta=options["allow_meta"])
-        self.stderr.write(f"Key {key} of {username}; it is shown only this once:")
+        self.stderr.write(
+            f"Key {key} of {username}, id {key.pk}; it is shown only this once:"
+        )
         self.stdout.write(token)

@@ -88,9 +88,8 @@ class AgentSettings(_Strict):
     )
     max_repairs: int = Field(1, ge=0, le=5, description="Give an integer from 0 to 5.")
     approval: Approval | None = Field(None, description=_OBJECT)
-    # Judged where they are used.
+    # Judged where it is used.
     policy: dict[str, Any] | None = Field(None, description=_OBJECT)
-    budget: dict[str, Any] | None = Field(None, description=_OBJECT)
 
 
 def settings_of(config: Mapping[str, Any]) -> AgentSettings:

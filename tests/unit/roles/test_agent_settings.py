@@ -31,7 +31,6 @@ EVERYTHING = {
         "prompt": "May it?",
     },
     "policy": {"anything": ["goes"]},
-    "budget": {"money": "5"},
 }
 
 
