@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -60,6 +61,9 @@ class StepHost:
         if selection is None:
             selection = await in_thread(selecting.select, role, needs, default)
         self._selection = selection
+        for offer in selection.offers:
+            if offer.credential:
+                self.redactor.join(_hiding(offer.credential_name, offer.credential))
         return selection
 
     async def toolbox(self) -> Sequence[OfferedTool]:
@@ -115,6 +119,7 @@ class StepHost:
     def say(self, text: str) -> None:
         """Let viewers read along."""
         run = self.claim.run
+        text = self.redactor.text(text)
         announce.say(run.execution_id, run.path, self.claim.attempt, text)
 
     async def _where(self) -> Scene:
@@ -140,6 +145,11 @@ class StepHost:
                 redactor=self.redactor,
             )
         return self._toolbox
+
+
+@lru_cache(maxsize=100)
+def _hiding(name: str, credential: str) -> Redactor:
+    return Redactor({name: credential})
 
 
 def _recall(claim: Claim) -> Memory:

@@ -140,7 +140,9 @@ def _call(claim: Claim, planned: PlannedStep, role: RoleSpec) -> tuple[Call, Red
     """Make ready to run: the role's secrets are in place, for this attempt alone."""
     runner = runner_for(role.kind)
     schemas.check_input(role, runner.given(role, claim.run.input))
-    opened, redactor = opened_role(role)
+    opened, of_role = opened_role(role)
+    redactor = Redactor({})  # of this attempt: an agent's models have secrets, too
+    redactor.join(of_role)
     execution_id = str(claim.run.execution_id)
     logger = logging.LoggerAdapter(step_log, {"execution_id": execution_id})
     attempt = Attempt(

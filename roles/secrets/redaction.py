@@ -46,6 +46,12 @@ class Redactor:
         self._forms = sorted(labels.items(), key=lambda each: -len(each[0]))
         self._words = words
 
+    def join(self, other: Redactor) -> None:
+        """Replace what another one does, too, from now on."""
+        forms = {*self._forms, *other._forms}
+        self._forms = sorted(forms, key=lambda each: (-len(each[0]), each))
+        self._words = [*self._words, *other._words]
+
     def __bool__(self) -> bool:
         return bool(self._forms or self._words)
 

@@ -56,6 +56,18 @@ def test_the_provider_is_shown_its_own_key_and_nobody_else_is(
     assert KEY not in str(transcript(system, ended["id"]))
 
 
+def test_a_provider_that_shows_the_key_shows_it_to_nobody_else(
+    system: System, provider: Provider
+) -> None:
+    name = model(system, provider, says(f"Your key is {KEY}."))
+
+    ended = ask(system, agent(system, name))
+
+    said = logs_by_key(ended)["ask"]["output"]
+    assert said == "Your key is [secret:scripted-provider]."
+    assert KEY not in str(transcript(system, ended["id"]))
+
+
 def test_an_unknown_price_is_shown_as_unknown(
     system: System, provider: Provider
 ) -> None:

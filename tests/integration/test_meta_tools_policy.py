@@ -256,7 +256,11 @@ def test_an_agent_offers_no_tools_to_others(ada: User, home: Execution) -> None:
     Role.objects.create(
         name="Shouter", kind="function", config={"function": "text.upper"}
     )
-    made = {"name": "Exposed", "steps": [step], "expose_as_tool": True}
+    made: dict[str, Any] = {
+        "name": "Exposed",
+        "steps": [step],
+        "expose_as_tool": True,
+    }
 
     refused = refusal("system.create_orchestration", agent(ada, home), **made)
 
