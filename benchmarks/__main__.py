@@ -14,10 +14,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from benchmarks import report, servers, works
+from benchmarks import report, scaling, servers, works
 from benchmarks.machine import Machine
 from benchmarks.rounds import Results, Rounds
-from benchmarks.scaling import scale
 from benchmarks.servers import Servers
 from benchmarks.systems import BY_NAME, HERE, System
 from benchmarks.venvs import HOME, Installed, Skipped, install
@@ -57,7 +56,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _works(text: str) -> tuple[str, ...]:
-    return _listed(text.upper(), (*works.TITLES, "SCALE"))
+    return _listed(text.upper(), (*works.TITLES, *scaling.NAMES, scaling.ALL))
 
 
 def _listed(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -97,7 +96,7 @@ def _measured(chosen: argparse.Namespace, running: Servers, results: Results) ->
             quick=chosen.quick,
             results=results,
         ).run(rounds)
-        scaled += scale(running, chosen, results.skipped)  # one by one
+        scaled += scaling.scale(running, chosen, results.skipped)  # one by one
     finally:
         if results.repetitions or scaled or results.skipped:
             report.write(chosen.out, results, machine, scaled, quick=chosen.quick)

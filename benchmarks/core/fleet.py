@@ -93,6 +93,13 @@ class Fleet(System):
         given = {"seconds": "{{ context.input.seconds }}"}
         return self.make(_step("wait", self.use(WAIT), input_mapping=given))
 
+    def map(self, window: int) -> str:
+        """Make one of a map over its input's items, so many at a time, of one step."""
+        config = {"items": "{{ context.input.items }}", "max_parallel": window}
+        body = [_step("do", self.use(NOTHING))]
+        spelled = {"name": "map", "key": "map", "step_type": "map"}
+        return self.make({**spelled, "config": config, "steps": body})
+
 
 def _step(key: str, role: str, **fields: Any) -> dict[str, Any]:
     return {"name": key, "key": key, "role_name": role, **fields}

@@ -13,9 +13,16 @@ from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
+from benchmarks.core.agents import agents, recorded
 from benchmarks.core.client import Client
-from benchmarks.core.fleet import IO, Fleet
-from benchmarks.protocol.serving import Stopwatch, Work, latencies_ms, pss_mb
+from benchmarks.core.fleet import CPU, IO, Fleet
+from benchmarks.protocol.serving import (
+    Stopwatch,
+    Work,
+    latencies_ms,
+    peaks_mb,
+    pss_mb,
+)
 from core_orchestration.models import Orchestration
 from executions import launch as launching
 from executions.database import fetch
@@ -41,6 +48,8 @@ class Works:
         self._chain_of = cache(fleet.chain)
         self._fan_of = cache(fleet.fan)
         self._wait_of = cache(fleet.wait)
+        self._map_of = cache(fleet.map)
+        self._agents_of = cache(partial(agents, fleet))
 
     def table(self) -> dict[str, Work]:
         return {
@@ -48,6 +57,8 @@ class Works:
             "fan": self.fan,
             "wait": self.wait,
             "latency": self.latency,
+            "map": self.map,
+            "agents": self.agents,
         }
 
     def chain(self, *, executions: int, length: int) -> dict[str, Any]:
@@ -82,6 +93,36 @@ class Works:
             timed = latencies_ms(partial(_launch_and_see, found), count)
         return {"seconds": watch.seconds, "latencies_ms": timed}
 
+    def map(self, *, items: int, window: int) -> dict[str, Any]:
+        """Map a step that does nothing over so many items; peaks are of a process."""
+        given = {"items": list(range(items))}
+        result = _run(self._map_of(window), 1, given)
+        pids = {name: peaks_mb([self._fleet.pid(name)]) for name in (CPU, IO)}
+        return {**result, "peak_mb": {name: max(pids[name]) for name in pids}}
+
+    def agents(self, *, url: str, shape: str, count: int) -> dict[str, Any]:
+        """
+        Have so many agents ask a provider at once: a `group`, or an execution each.
+
+        A group is posted, and executions are launched together. The peak is that of the
+        io worker with all that it has started.
+        """
+        orchestration = self._agents_of(url, shape, count)
+        watch = Stopwatch()
+        if shape == "group":
+            with Client(self._fleet.port, self._fleet.token) as client:
+                ids = [UUID(client.execute(orchestration))]
+        else:
+            found = Orchestration.objects.get(pk=orchestration)
+            ids = _launched(found, count, NOTHING)
+        _await(ids, watch)
+        seconds = watch.seconds
+        by_record, answers = recorded(ids)
+        if answers != count:
+            raise DidNotComplete(f"{answers} of {count} answers are on record.")
+        peak = sum(peaks_mb([self._fleet.pid(IO)]))
+        return {"seconds": seconds, "recorded_seconds": by_record, "peak_mb": peak}
+
 
 def _run(
     orchestration: str,
@@ -94,12 +135,21 @@ def _run(
     watch = Stopwatch()
     ids = _launched(found, executions, given)
     submitted = watch.seconds
+    _await(ids, watch, each_look)
+    return {"seconds": watch.seconds, "submit_seconds": submitted}
+
+
+def _await(
+    ids: list[UUID],
+    watch: Stopwatch,
+    each_look: Callable[[float], None] = lambda passed: None,
+) -> None:
+    """Look until all are completed."""
     while _open(ids):
         each_look(watch.seconds)
         if watch.seconds > LONGEST_S:
             raise DidNotComplete(f"Not all completed in {LONGEST_S:.0f} s.")
         time.sleep(POLL_S)
-    return {"seconds": watch.seconds, "submit_seconds": submitted}
 
 
 def _launched(

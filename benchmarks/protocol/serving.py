@@ -118,9 +118,18 @@ def _parents() -> Iterator[tuple[int, int]]:
                 yield int(folder.name), int(stat.rpartition(")")[2].split()[1])
 
 
+def peaks_mb(pids: Iterable[int]) -> list[float]:
+    """List the most that each of these and their descendants ever had in memory."""
+    return [round(_line_kb(pid, "status", "VmHWM:") / 1024, 1) for pid in tree(pids)]
+
+
 def _pss_kb(pid: int) -> int:
+    return _line_kb(pid, "smaps_rollup", "Pss:")
+
+
+def _line_kb(pid: int, file: str, head: str) -> int:
     with contextlib.suppress(OSError):
-        for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
+        for line in (PROC / str(pid) / file).read_text().splitlines():
+            if line.startswith(head):
                 return int(line.split()[1])
     return 0

@@ -109,7 +109,7 @@ def _bars(verdicts: Sequence[Verdict], figures: Figures) -> Iterator[str]:
     if shown:
         yield "## Bars"
         yield BARS
-        yield tables.bars(sorted(shown, key=lambda each: each.work))
+        yield tables.bars(sorted(shown, key=lambda each: _place(each.work)))
 
 
 def _works(figures: Figures) -> Iterator[str]:
@@ -141,10 +141,16 @@ def _case(case: Case, figures: Figures) -> Iterator[str]:
 
 def _scaled(scaled: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Take over the tables of the works that this system does alone."""
-    for each in sorted(scaled, key=lambda one: str(one["work"])):
+    for each in sorted(scaled, key=lambda one: _place(str(one["work"]))):
         if found := str(each.get("markdown") or "").strip():
             yield f"## {each['work']}: {each['name']}"
             yield found
+
+
+def _place(work: str) -> tuple[bool, int, str]:
+    """Order works by their numbers, and those that have none after them."""
+    number = work.removeprefix("W").partition(" ")[0]
+    return not number.isdigit(), int(number) if number.isdigit() else 0, work
 
 
 def _statements(results: Results) -> Iterator[str]:

@@ -1,5 +1,5 @@
 """
-What size does to this system: a long past, many clients, many processes, and rest.
+What size does to this system: a long past, many clients, processes or agents, and rest.
 
 Each part reports figures, a text, and how it stands to its bars; one that fails says
 so in its place.
@@ -7,11 +7,11 @@ so in its place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.scale import api, growth, idle, workers
+from benchmarks.scale import agents, api, growth, idle, maps, workers
 from benchmarks.scale.findings import Finding, Past, last_line
 from benchmarks.scale.installation import Installation
 from benchmarks.servers import Servers
@@ -22,27 +22,40 @@ NAMES = ("few", "many", "empty", "workers")
 Part = Callable[[], Finding]
 
 
-def run(servers: Servers, *, quick: bool) -> Iterator[dict[str, Any]]:
-    """Measure everything; `quick` only tries the machinery, with a small past."""
+def run(
+    servers: Servers, works: Collection[str], *, quick: bool
+) -> Iterator[dict[str, Any]]:
+    """Measure these; `quick` only tries the machinery, with a small past."""
     few, many, empty, other = (
         Installation(servers=servers, name=f"scale_{name}", number=number)
         for number, name in enumerate(NAMES, start=1)
     )
     past = Past(few=FEW, many=QUICK_EXECUTIONS if quick else EXECUTIONS)
-    yield _done("Workers", lambda: workers.scale(other, quick=quick)).as_json()
-    try:
-        with _created(few, many, empty):
-            few.seed(past.few)
-            say(f"  the past took {many.seed(past.many):.0f} s")
-            parts: dict[str, Part] = {
-                "W9": lambda: growth.compare(empty, many, past, quick=quick),
-                "W7": lambda: api.compare(few, many, past, quick=quick),
-                "W8": lambda: idle.watch(many, past, quick=quick),
-            }
-            for work, part in parts.items():
-                yield _done(work, part).as_json()
-    except Exception as error:  # noqa: BLE001  (what was found stays found)
-        yield _failed("W7 to W9", error).as_json()
+    alone: dict[str, Part] = {
+        "W6": lambda: maps.run(other, quick=quick),
+        "W10": lambda: agents.crowd(other, quick=quick),
+        "Workers": lambda: workers.scale(other, quick=quick),
+    }
+    later: dict[str, Part] = {
+        "W9": lambda: growth.compare(empty, many, past, quick=quick),
+        "W7": lambda: api.compare(few, many, past, quick=quick),
+        "W8": lambda: idle.watch(many, past, quick=quick),
+    }
+    yield from _all(alone, works)
+    if not {*works}.isdisjoint(later):
+        try:
+            with _created(few, many, empty):
+                few.seed(past.few)
+                say(f"  the past took {many.seed(past.many):.0f} s")
+                yield from _all(later, works)
+        except Exception as error:  # noqa: BLE001  (what was found stays found)
+            yield _failed("W7 to W9", error).as_json()
+
+
+def _all(parts: Mapping[str, Part], works: Collection[str]) -> Iterator[dict[str, Any]]:
+    for work, part in parts.items():
+        if work.upper() in works:
+            yield _done(work, part).as_json()
 
 
 @contextmanager

@@ -35,7 +35,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--only", metavar="NAMES", help="some systems, as core,restate"
     )
     command.add_argument(
-        "--works", metavar="NAMES", help="some works, as W1,W4 (scale: the product's)"
+        "--works",
+        metavar="NAMES",
+        help="some works, as W1,W4 (scale, or W6 to W10: the product's)",
     )
     command.add_argument(
         "--quick", action="store_true", help="one round of small sizes, for a try"

@@ -10,6 +10,7 @@ the step fails; without one it is text. `settings` says what `config` may hold, 
 from __future__ import annotations
 
 import asyncio
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
 NO_INPUT = "Please begin."
 
 _ASKING = "roles.runners.agent.asking"
-_CLIENTS = tuple(
-    f"pydantic_ai.models.{each}" for each in ("openai", "anthropic", "google")
-)
+# The clients of providers, which are large, by what tells that they will be used.
+_CLIENTS = {
+    "pydantic_ai.models.openai": ("OPENAI_API_KEY",),
+    "pydantic_ai.models.anthropic": ("ANTHROPIC_API_KEY",),
+    "pydantic_ai.models.google": ("GOOGLE_API_KEY", "GEMINI_API_KEY"),
+}
 _asking: ModuleType | None = None
 
 
@@ -110,9 +114,11 @@ def _too_slow() -> RunnerError:
 
 
 def preload() -> None:
-    """Import the library and its clients, without making a model."""
-    for name in (_ASKING, *_CLIENTS):
-        import_module(name)
+    """Import the library, and the clients of which there are keys; make no model."""
+    import_module(_ASKING)
+    for name, keys in _CLIENTS.items():
+        if any(os.environ.get(key) for key in keys):
+            import_module(name)
 
 
 async def _library() -> ModuleType:
