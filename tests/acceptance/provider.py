@@ -81,6 +81,11 @@ class Asked:
 Script = Sequence[Turn | Callable[[Asked], Turn]]
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256  # agents come in crowds
+
+
 class Provider:
     """Listens on a port of its own; `script` a model before it is asked."""
 
@@ -113,8 +118,7 @@ class Provider:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property

@@ -14,6 +14,7 @@ import redis
 from psycopg import sql
 
 from tests.faults.fleet import Fleet
+from tests.integration.mcp_web import client_of, run
 
 _TABLES = """
 SELECT table_schema, table_name FROM information_schema.tables
@@ -38,6 +39,7 @@ def everything(fleet: Fleet) -> Iterator[tuple[str, str]]:
     yield from tables(fleet)
     yield from keys(fleet)
     yield from answers(fleet)
+    yield from tools(fleet)
 
 
 def logs(fleet: Fleet) -> Iterator[tuple[str, str]]:
@@ -81,18 +83,55 @@ _READERS: dict[str, Callable[[Any, str], Iterable[Any]]] = {
 }
 
 
+LISTS = (
+    "approvals",
+    "audit",
+    "breakers",
+    "budgets",
+    "executions",
+    "mcp-servers",
+    "models",
+    "orchestrations",
+    "roles",
+    "secrets",
+)
+PARTS = ("events", "transcript", "usage")  # of an execution
+GROUPS = "usage/?group_by=role,model,execution"
+PAGES = ("workers/", "schema/", "docs/", "/readyz", "/healthz", "nowhere/", GROUPS)
+TOOLS = ("system.list_roles", "system.list_orchestrations", "system.list_functions")
+
+
 def answers(fleet: Fleet) -> Iterator[tuple[str, str]]:
-    """Read each list, all that it names, and the events of what is over."""
-    for kind in ("roles", "orchestrations", "executions"):
-        listed = fleet.client.get(f"{kind}/")
+    """Read each list, all that it names, and what is known of what is over."""
+    for kind in LISTS:
+        listed = fleet.client.get(f"{kind}/", params={"page_size": 200})
+        assert listed.status_code == 200, (kind, listed.text)
         yield f"{kind}/", shown(listed)
         for each in listed.json()["results"]:
+            if "id" not in each:
+                continue
             path = f"{kind}/{each['id']}/"
             yield path, shown(fleet.client.get(path))
-            if each.get("finished_at"):
-                yield f"{path}events/", shown(fleet.client.get(f"{path}events/"))
-    for path in ("workers/", "schema/", "docs/", "/readyz", "/healthz", "nowhere/"):
+            if kind == "executions" and each.get("finished_at"):
+                for part in PARTS:
+                    yield f"{path}{part}/", shown(fleet.client.get(f"{path}{part}/"))
+    choices = fleet.query("SELECT digest FROM roles_modelchoice")
+    for path in (*PAGES, *(f"model-choices/{digest}/" for (digest,) in choices)):
         yield path, shown(fleet.client.get(path))
+
+
+def tools(fleet: Fleet) -> Iterator[tuple[str, str]]:
+    """Ask what an MCP client may ask."""
+    url = f"http://127.0.0.1:{fleet.port}"
+    token = fleet.client.headers["Authorization"].removeprefix("Bearer ")
+
+    async def story() -> list[tuple[str, str]]:
+        async with client_of(url, token) as client:
+            listed = await client.list_tools()
+            called = [(name, await client.call_tool(name, {})) for name in TOOLS]
+            return [(f"mcp {n}", str(each)) for n, each in [("tools", listed), *called]]
+
+    yield from run(story)
 
 
 def shown(answer: httpx.Response) -> str:

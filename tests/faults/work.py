@@ -166,3 +166,38 @@ async def apause(given: Any, context: FunctionContext) -> int:
     await asyncio.sleep(0.2)
     await asyncio.to_thread(report, "end", context)
     return context.attempt
+
+
+@function("fault.tool")
+async def tool(given: dict[str, Any], context: FunctionContext) -> str:
+    """
+    Have an effect as an agent's tool, and take until the file `release` exists.
+
+    The sink sees it at `/tool`; the key is that of the call, not of the step.
+    """
+    await asyncio.to_thread(_report_call, given, context)
+    release = Path(os.environ["CORE_TEST_TRACES"]) / given.get("release", "")
+    end = time.monotonic() + 60
+    while given.get("release") and not release.exists() and time.monotonic() < end:
+        await asyncio.sleep(0.05)
+    return f"did {given['name']}"
+
+
+@function("fault.blocking_tool")
+def blocking_tool(given: dict[str, Any], context: FunctionContext) -> str:
+    """Do what `fault.tool` does, in a thread that nothing interrupts."""
+    _report_call(given, context)
+    release = Path(os.environ["CORE_TEST_TRACES"]) / given["release"]
+    end = time.monotonic() + 40
+    while not release.exists() and time.monotonic() < end:
+        time.sleep(0.05)  # noqa: TID251  (the work itself)
+    return f"did {given['name']}"
+
+
+def _report_call(given: dict[str, Any], context: FunctionContext) -> None:
+    connection = HTTPConnection(os.environ["CORE_TEST_SINK"], timeout=10)
+    headers = {"Idempotency-Key": context.idempotency_key}
+    body = json.dumps({"tool": given["name"]})
+    connection.request("POST", "/tool", body, headers)
+    connection.getresponse().read()
+    connection.close()
