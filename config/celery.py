@@ -117,6 +117,9 @@ def _join_as_whole(sender: Any, **_: Any) -> None:
         threading.Thread(target=_preload, name="preload", daemon=True).start()
 
 
+_GARBAGE = 50_000  # objects, before what may be garbage is looked through
+
+
 def _preload() -> None:
     """Import it, and look at none of it again whenever the garbage is collected."""
     from roles.runners import agent
@@ -124,6 +127,7 @@ def _preload() -> None:
     agent.preload()
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_GARBAGE, 20, 20)
 
 
 # Celery takes the count's own lock away: its main thread thinks itself alone with it.

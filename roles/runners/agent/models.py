@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from collections import deque
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 NOT_CONFIGURED = "model_not_configured"
 NO_KEY = "none"
+# For each request a client looks at all of its connections: several clients that have
+# some of them each take less time for hundreds of requests at once.
+CLIENTS = 8
 
 _VARIABLE = re.compile(r"`([A-Z][A-Z0-9_]+)`")
 # The language of an API, where the provider's name alone would mean another one.
@@ -29,7 +33,7 @@ _LANGUAGES = {"openai": "openai-chat", "openai-responses": "openai-responses"}
 
 Key = tuple[str, str, str, str]
 
-_MODELS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Key, Model]] = (
+_MODELS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Key, deque[Model]]] = (
     WeakKeyDictionary()
 )
 _BUILDING: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
@@ -39,36 +43,42 @@ _BUILDING: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
 
 async def get(offer: Offer) -> Model:
     """
-    Return the running loop's model of this offer.
+    Return one of the running loop's models of this offer: they take turns.
 
     Raises RunnerError, type `model_not_configured`, for an unknown provider and
     for a missing key, naming the environment variable to set.
     """
     loop, key = asyncio.get_running_loop(), _key(offer)
-    if model := _MODELS.get(loop, {}).get(key):
-        return model
-    # Hundreds of steps may come at once to a new model, and each would make a client.
-    async with _BUILDING.setdefault(loop, asyncio.Lock()):
-        model = _MODELS.get(loop, {}).get(key)
-        if model is None:
-            model = await asyncio.to_thread(_build, offer)
-            for closed in [each for each in _MODELS if each.is_closed()]:
-                del _MODELS[closed]
-            _MODELS.setdefault(loop, {})[key] = model
-    return model
+    if key not in _MODELS.get(loop, {}):
+        # Hundreds of steps may come at once to a new model, and each would make some.
+        async with _BUILDING.setdefault(loop, asyncio.Lock()):
+            if key not in _MODELS.get(loop, {}):
+                made = await asyncio.to_thread(_build_all, offer)
+                for closed in [each for each in _MODELS if each.is_closed()]:
+                    del _MODELS[closed]
+                _MODELS.setdefault(loop, {})[key] = made
+    models = _MODELS[loop][key]
+    models.rotate()
+    return models[0]
 
 
 async def close() -> None:
     """Close the connections of the running event loop's models."""
-    for model in _MODELS.pop(asyncio.get_running_loop(), {}).values():
-        async with model:  # leaving closes what the model opened by itself
-            pass
+    for models in _MODELS.pop(asyncio.get_running_loop(), {}).values():
+        for model in models:
+            async with model:  # leaving closes what the model opened by itself
+                pass
 
 
 def _key(offer: Offer) -> Key:
     """Tell models apart, without keeping a credential longer than its model does."""
     digest = hashlib.sha256(offer.credential.encode()).hexdigest()
     return offer.name, offer.api, offer.base_url, digest if offer.credential else ""
+
+
+def _build_all(offer: Offer) -> deque[Model]:
+    count = 1 if offer.provider == DEMO else CLIENTS
+    return deque(_build(offer) for _ in range(count))
 
 
 def _build(offer: Offer) -> Model:

@@ -247,17 +247,14 @@ def test_a_slow_model_ends_with_the_deadline(monkeypatch, ask_fails):
     assert (error.type, error.retryable) == ("model_timeout", True)
 
 
-def test_each_event_loop_has_its_own_model(role, attempt, scripted):
+def test_each_event_loop_has_its_own_models_which_take_turns(scripted):
     scripted("a", "b", "c")
-    seen = []
 
     async def call():
-        seen.append(await agent_models.get(named("test:scripted")))
-        seen.append(await agent_models.get(named("test:scripted")))
+        twice = range(2 * agent_models.CLIENTS)
+        return [await agent_models.get(named("test:scripted")) for _ in twice]
 
-    asyncio.run(call())
-    asyncio.run(call())
+    first, second = asyncio.run(call()), asyncio.run(call())
 
-    assert seen[0] is seen[1]
-    assert seen[2] is seen[3]
-    assert seen[0] is not seen[2]
+    assert [id(each) for each in first] == 2 * [id(each) for each in first[:8]]
+    assert len({id(each) for each in first + second}) == 2 * agent_models.CLIENTS
