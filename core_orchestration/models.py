@@ -14,7 +14,7 @@ from django.db.models import Q, Value
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from roles.models import OwnedQuerySet, Role
+from roles.models import Owned, OwnedQuerySet, Role
 
 
 class OrchestrationQuerySet(OwnedQuerySet):
@@ -23,7 +23,7 @@ class OrchestrationQuerySet(OwnedQuerySet):
         return self.filter(archived_at=None)
 
 
-class Orchestration(models.Model):
+class Orchestration(Owned):
     """A named workflow; `published` is the version that new executions run."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -49,16 +49,6 @@ class Orchestration(models.Model):
         editable=False,
         related_name="+",
     )
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.SET_NULL,
-        null=True,
-        blank=True,
-        editable=False,
-        related_name="+",
-    )
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = OrchestrationQuerySet.as_manager()

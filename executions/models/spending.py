@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -12,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from core_orchestration.models import Orchestration
 from executions.models.executions import Execution
-from roles.models import ApiKey, Role
+from roles.models import ApiKey, Owned, Role
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -91,7 +90,7 @@ class BudgetQuerySet(models.QuerySet["Budget"]):
         return self.filter(created_by=user.pk)
 
 
-class Budget(models.Model):
+class Budget(Owned):
     """
     What may be spent in a scope, in a period; a limit that is NULL does not count.
 
@@ -121,16 +120,6 @@ class Budget(models.Model):
         max_length=8, choices=[("wait", "wait"), ("fail", "fail")], default="wait"
     )
     is_active = models.BooleanField(default=True)
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.SET_NULL,
-        null=True,
-        blank=True,
-        editable=False,
-        related_name="+",
-    )
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
 
     objects = BudgetQuerySet.as_manager()
 

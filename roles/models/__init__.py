@@ -6,7 +6,7 @@ from roles.models.audit import AuditEntry
 from roles.models.catalogue import Breaker, LanguageModel, ModelChoice
 from roles.models.digests import content_digest
 from roles.models.keys import ApiKey
-from roles.models.ownership import OwnedQuerySet
+from roles.models.ownership import Owned, OwnedQuerySet
 from roles.models.roles import Role, RoleSnapshot
 from roles.models.secrets import Secret
 from roles.models.servers import McpServer
@@ -18,6 +18,7 @@ __all__ = [
     "LanguageModel",
     "McpServer",
     "ModelChoice",
+    "Owned",
     "OwnedQuerySet",
     "Role",
     "RoleSnapshot",

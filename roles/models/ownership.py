@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from django.conf import settings
 from django.db import models
 
 if TYPE_CHECKING:
@@ -24,3 +25,21 @@ class OwnedQuerySet(models.QuerySet[Any]):
         if getattr(user, "is_staff", False):
             return self
         return self.filter(created_by=user.pk)
+
+
+class Owned(models.Model):
+    """What somebody makes and edits as a document; nobody's is everybody's to see."""
+
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        abstract = True

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from roles.models.ownership import OwnedQuerySet
+from roles.models.ownership import Owned, OwnedQuerySet
 from roles.runners import RoleSpec
 
 
-class Role(models.Model):
+class Role(Owned):
     """Who does a step: an agent, an HTTP call or a function."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -28,16 +27,6 @@ class Role(models.Model):
     is_active = models.BooleanField(default=True)
     # Of a role that an agent made: {"execution_id", "step_path", "role_name"}.
     provenance = models.JSONField(null=True, blank=True, editable=False)
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.SET_NULL,
-        null=True,
-        blank=True,
-        editable=False,
-        related_name="+",
-    )
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
 
     objects = OwnedQuerySet.as_manager()
 

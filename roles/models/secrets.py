@@ -7,10 +7,10 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from uuid_utils.compat import uuid7
 
-from roles.models.ownership import OwnedQuerySet
+from roles.models.ownership import Owned, OwnedQuerySet
 
 
-class Secret(models.Model):
+class Secret(Owned):
     """
     A named value, encrypted at rest; configuration refers to it by its name.
 
@@ -33,8 +33,6 @@ class Secret(models.Model):
         editable=False,
         related_name="+",
     )
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
 
     objects = OwnedQuerySet.as_manager()
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from uuid_utils.compat import uuid7
 
-from roles.models.ownership import OwnedQuerySet
+from roles.models.ownership import Owned, OwnedQuerySet
 
 
-class McpServer(models.Model):
+class McpServer(Owned):
     """
     An MCP server: at a URL (streamable HTTP), or a command that workers start (stdio).
 
@@ -35,16 +34,6 @@ class McpServer(models.Model):
     )
     timeout_ms = models.PositiveIntegerField(default=30_000)
     is_active = models.BooleanField(default=True)
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.SET_NULL,
-        null=True,
-        blank=True,
-        editable=False,
-        related_name="+",
-    )
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
 
     objects = OwnedQuerySet.as_manager()
 
