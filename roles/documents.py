@@ -20,6 +20,8 @@ from roles.toolkit import grant_problems, policy_problems
 
 MAX_NAME = 200
 MAX_TOOLS = 200
+# Faults of a document that its kind's runner can judge all the same.
+_NO_HINDRANCE = frozenset({"unknown_tool", "unknown_field", "blank", "too_long"})
 
 READ_ONLY = frozenset({"id", "provenance", "created_at", "updated_at"})
 DEFAULTS: Mapping[str, Any] = {
@@ -60,8 +62,8 @@ def problems_of(document: Any) -> list[Problem]:
     for field in FIELDS:
         if field in document:
             found += _CHECKS[field](document[field], f"/{field}")
-    if not found:
-        found = _runner_problems(completed(document))
+    if all(each.code in _NO_HINDRANCE for each in found):
+        found += _runner_problems(completed(document))
     return found
 
 

@@ -88,6 +88,25 @@ def test_a_role_that_is_no_object_is_refused(api: APIClient, body: str) -> None:
     }
 
 
+def test_faults_of_an_agents_tools_hide_no_others(api: APIClient) -> None:
+    response = api.post(
+        ROLES,
+        {
+            "name": "Ann",
+            "kind": "agent",
+            "tools": ["metta"],
+            "config": {"temperature": "hot", "policy": {"max_rolls": 1}},
+            "model_constraints": {"tier": "huge"},
+        },
+    )
+    assert errors_of(response) == {
+        "/tools/0": "unknown_tool",
+        "/config/temperature": "invalid",
+        "/config/policy/max_rolls": "unknown_field",
+        "/model_constraints/tier": "invalid",
+    }
+
+
 def test_name_and_kind_are_needed(api: APIClient) -> None:
     errors = api.post(ROLES, {}).json()["errors"]
     assert [each["code"] for each in errors] == ["required", "required"]

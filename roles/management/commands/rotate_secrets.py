@@ -6,11 +6,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from roles import audit
+from roles.management.operators import ByOperator
 from roles.models import Secret
 from roles.secrets import cipher
 
 
-class Command(BaseCommand):
+class Command(ByOperator, BaseCommand):
     help = (
         "Encrypt all secrets anew with the first key of CORE_ENCRYPTION_KEYS. "
         "Afterwards the other keys can be taken away."
@@ -29,6 +31,7 @@ class Command(BaseCommand):
             done += Secret.objects.filter(pk=pk, ciphertext=sealed).update(
                 ciphertext=again
             )
+        audit.record("secret.rotate", object_type="secret", detail=f"{done} secrets")
         self.stdout.write(f"Encrypted {done} secrets with the newest key.")
         if lost:
             raise CommandError(

@@ -7,9 +7,10 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from roles.catalogue.seeding import seed
+from roles.management.operators import ByOperator
 
 
-class Command(BaseCommand):
+class Command(ByOperator, BaseCommand):
     help = "Add and renew the models that this installation knows; edits are kept."
 
     def handle(self, *args: Any, **options: Any) -> None:
