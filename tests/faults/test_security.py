@@ -57,7 +57,7 @@ def test_what_belongs_to_others_does_not_exist(
     made = fleet.orchestration(step("work", name, input_mapping="x"))
     execution = fleet.execute(made)
     ended = fleet.finished(execution)
-    (role,) = [each for each in roles(fleet) if each["name"] == name]
+    (role,) = fleet.get(f"roles/?name={name}")["results"]
     ids = {"roles": role["id"], "orchestrations": made["id"], "executions": execution}
 
     # When another user tries every address of theirs with every method there is
@@ -83,11 +83,6 @@ def test_what_belongs_to_others_does_not_exist(
     answer = mallory.post("orchestrations/", json=body_of_theirs)
     assert answer.json()["errors"][0]["code"] == "unknown_role"
     assert fleet.execution(execution) == ended
-
-
-def roles(fleet: Fleet) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = fleet.get("roles/?page_size=200")["results"]
-    return found
 
 
 def root(fleet: Fleet) -> str:
