@@ -13,8 +13,8 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from time import monotonic
 from uuid import UUID
 
 import redis
@@ -26,79 +26,84 @@ MOVES = "core:executions"
 TEXTS = "core:texts"
 _TEXTS_EVERY_S = 0.1
 
-Pending = Mapping[Any, Sequence[str]]
+Told = tuple[UUID, str, int]  # the execution, the step's path, the attempt
 
 
-class Publisher:
-    """The thread of one process that publishes to one channel, at most so often."""
+class Announcer:
+    """The thread of one process that publishes what moved and what was said."""
 
-    def __init__(
-        self, channel: str, spell: Callable[[Pending], str], *, every_s: float
-    ) -> None:
-        self._channel, self._spell, self._every_s = channel, spell, every_s
-        self._pending: dict[Any, list[str]] = {}
+    def __init__(self) -> None:
+        self._moved: set[UUID] = set()
+        self._said: dict[Told, list[str]] = {}
+        self._said_at = 0.0  # monotonic seconds
         self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._pause = threading.Event()  # never set
         self._client = redis.Redis.from_url(
             settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2
         )
-        name = f"publisher {channel}"
-        threading.Thread(target=self._live, name=name, daemon=True).start()
+        threading.Thread(target=self._live, name="announcer", daemon=True).start()
 
-    def add(self, key: Any, *pieces: str) -> None:
+    def add(self, execution_id: UUID) -> None:
         with self._lock:
-            self._pending.setdefault(key, []).extend(pieces)
+            self._moved.add(execution_id)
+        self._wake.set()
+
+    def say(self, told: Told, text: str) -> None:
+        with self._lock:
+            self._said.setdefault(told, []).append(text)
         self._wake.set()
 
     def _live(self) -> None:
         while self._wake.wait():
             self._wake.clear()
+            self._let_texts_grow()
             with self._lock:
-                pending, self._pending = self._pending, {}
-            self._publish(pending)
-            self._pause.wait(self._every_s)
+                moved, self._moved = self._moved, set()
+                said, self._said = self._said, {}
+            self._publish(moved, said)
 
-    def _publish(self, pending: Pending) -> None:
+    def _let_texts_grow(self) -> None:
+        """Gather texts for a while; what moves is told at once, and they before it."""
+        due = self._said_at + _TEXTS_EVERY_S
+        while not self._moved and (left := due - monotonic()) > 0:
+            self._wake.wait(left)
+            self._wake.clear()
+
+    def _publish(self, moved: set[UUID], said: Mapping[Told, Sequence[str]]) -> None:
         try:
-            self._client.publish(self._channel, self._spell(pending))
+            if said:
+                self._said_at = monotonic()
+                self._client.publish(TEXTS, _spelled(said))
+            if moved:
+                self._client.publish(MOVES, "\n".join(map(str, moved)))
         except redis.RedisError as error:
             log.debug("Viewers were not told: %s", error)
 
 
-def _spell_moves(pending: Pending) -> str:
-    return "\n".join(map(str, pending))
-
-
-def _spell_texts(pending: Pending) -> str:
+def _spelled(said: Mapping[Told, Sequence[str]]) -> str:
     return "\n".join(
         json.dumps([str(execution), path, attempt, "".join(pieces)])
-        for (execution, path, attempt), pieces in pending.items()
+        for (execution, path, attempt), pieces in said.items()
     )
 
 
-_HOW: Mapping[str, tuple[Callable[[Pending], str], float]] = {
-    MOVES: (_spell_moves, 0.0),
-    TEXTS: (_spell_texts, _TEXTS_EVERY_S),
-}
-_publishers: dict[tuple[int, str], Publisher] = {}  # by process and channel
+_announcers: dict[int, Announcer] = {}
 
 
 def announce(execution_id: UUID) -> None:
     """Let viewers of an execution know that it has new events."""
-    _publisher(MOVES).add(execution_id)
+    _announcer().add(execution_id)
 
 
 def say(execution_id: UUID, path: str, attempt: int, text: str) -> None:
     """Let them read what a step's agent has just written."""
-    _publisher(TEXTS).add((execution_id, path, attempt), text)
+    _announcer().say((execution_id, path, attempt), text)
 
 
-def _publisher(channel: str) -> Publisher:
+def _announcer() -> Announcer:
     """Return this process's own: what a parent had does not live after a fork."""
-    key = (os.getpid(), channel)
-    found = _publishers.get(key)
-    if found is None:
-        spell, every_s = _HOW[channel]
-        found = _publishers[key] = Publisher(channel, spell, every_s=every_s)
-    return found
+    pid = os.getpid()
+    if pid not in _announcers:
+        _announcers.clear()
+        _announcers[pid] = Announcer()
+    return _announcers[pid]

@@ -6,17 +6,20 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
+import redis
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import AsyncClient
 
 from core_orchestration.drafts import save
 from executions import control
-from executions.announce import announce
+from executions.announce import TEXTS, announce, say
 from executions.launch import launch
 from executions.live import hub as hub_module
 from executions.live import stream
@@ -25,6 +28,7 @@ from executions.models import Event, Execution
 from roles import keys
 from roles.models import Role
 from tests.integration.answers import problem_of
+from tests.integration.engine import until
 from tests.integration.statements import statements
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -227,6 +231,60 @@ def test_a_message_wakes_viewers_long_before_the_sweep(
         return seen
 
     assert run(story())[-1] == "end"
+
+
+def told_by(
+    execution: Execution, headers: dict[str, str], write: Callable[[], object]
+) -> list[dict[str, str]]:
+    """Watch an execution in which something is written before it is cancelled."""
+
+    def await_subscription() -> None:
+        with redis.Redis.from_url(settings.REDIS_URL) as valkey:
+            until(lambda: valkey.pubsub_numsub(TEXTS)[0][1], "a subscription")
+
+    async def write_and_end() -> None:
+        await asyncio.to_thread(await_subscription)
+        write()
+        await sync_to_async(control.cancel)(execution.pk, by=None)
+
+    async def story() -> list[dict[str, str]]:
+        writing = asyncio.create_task(write_and_end())
+        seen = await whole(AsyncClient(), url_of(execution), headers=headers)
+        await writing
+        return seen
+
+    seen: list[dict[str, str]] = run(story())
+    return seen
+
+
+def test_viewers_read_what_agents_write_to_the_last_word(
+    execution: Execution, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pause in ("SOONEST_S", "SWEEP_S", "HEARTBEAT_S"):
+        monkeypatch.setattr(stream, pause, 60.0)
+    words = ["Here ", "is ", "what ", "I ", "think."]
+
+    def write() -> None:
+        for word in words:
+            say(execution.pk, "each[3]/a", 2, word)
+
+    seen = told_by(execution, headers, write)
+
+    texts = [json.loads(e["data"]) for e in seen if e["event"] == "step.text"]
+    assert "".join(text.pop("text") for text in texts) == "".join(words)
+    for text in texts:
+        assert text == {"path": "each[3]/a", "attempt": 2, "step_key": "a"}
+    assert not any("id" in e for e in seen if e["event"] == "step.text")
+    told = names(seen)
+    assert told[-1] == "end"
+    assert told.index("execution.cancelled") > told.index("step.text")
+
+
+def test_what_is_written_in_other_executions_is_not_told(
+    execution: Execution, headers: dict[str, str]
+) -> None:
+    seen = told_by(execution, headers, lambda: say(uuid4(), "a", 1, "Not for you."))
+    assert "step.text" not in names(seen)
 
 
 def test_without_valkey_the_sweep_tells(
