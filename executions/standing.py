@@ -167,6 +167,7 @@ class _Steps:
         since = run.started_at
         queues: tuple[str, ...] = ()
         planned = self._planned(run.path)
+        reason = _reason(planned, run)
         if planned and status in _TO_BE_SENT:
             since = self._began(planned.plan, planned.block)
             queues = self._pool(planned)
@@ -182,8 +183,8 @@ class _Steps:
             error=(run.error or {}).get("message"),
             asked=asked.asked if asked else None,
             event=run.awaits,
-            parked=_reason(planned, run).get("parked"),
-            detail=_reason(planned, run).get("detail", ""),
+            parked=reason.get("parked"),
+            detail=reason.get("detail", ""),
         )
 
     def holds_frames(self, run: StepRun) -> bool:

@@ -10,7 +10,7 @@ once a second.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Lock
 from time import monotonic
@@ -182,11 +182,6 @@ def remove(breaker: Breaker) -> bool:
         )
         _note(breaker.key, None)
     return bool(gone)
-
-
-def open_breakers() -> Sequence[Breaker]:
-    """List what is left alone now, or is being tried."""
-    return list(Breaker.objects.order_by("key"))
 
 
 def forget() -> None:

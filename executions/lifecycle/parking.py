@@ -15,7 +15,6 @@ from executions.lifecycle.claims import Claim, NewRun
 from executions.lifecycle.locking import lock_execution
 from executions.lifecycle.requests import rest
 from executions.lifecycle.timers import wake_execution
-from executions.lifecycle.waits import rouse
 
 # What the step keeps in mind of earlier waits stays, but for why it waited then.
 _PARK: LiteralString = """
@@ -114,6 +113,5 @@ def unpark(run: NewRun, *, more: dict[str, Any]) -> bool:
     }
     freed = bool(fetch(_UNPARK, params))
     if freed:
-        rouse(run.execution_id)
         wake_execution(run.execution_id)
     return freed

@@ -31,9 +31,9 @@ def take(address: Address, planned: PlannedStep, verdict: Verdict) -> Upshot | N
     at = place(address, planned, paused_too=True)
     if at is None or not lifecycle.decide(verdict):
         return None
+    lifecycle.rouse(at.uuid)
     if planned.step.has_role:
         return parking.take(at, claim, verdict)
-    lifecycle.rouse(at.uuid)
     return conclude(at, claim, verdict)
 
 

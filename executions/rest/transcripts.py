@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from executions.models import Exchange, Execution
+from executions.spending import exchanges
 from roles.rest.pages import LatestFirst
 from roles.rest.resources import Resource
 
@@ -55,8 +56,7 @@ class TranscriptView(Resource):
     )
     def transcript(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         execution = get_object_or_404(self.get_queryset(), pk=kwargs["pk"])
-        rows = Exchange.objects.filter(execution_id=execution.pk)
-        if path := request.query_params.get("path"):
-            rows = rows.filter(path=path)
+        path = request.query_params.get("path") or None
+        rows = exchanges.transcript(execution.pk, path)
         page = self.paginate_queryset(rows)
         return self.get_paginated_response(self.get_serializer(page, many=True).data)

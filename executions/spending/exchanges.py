@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, LiteralString
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from executions.database import decoded, fetch
 from executions.models import Exchange
 from executions.spending.storing import storable
@@ -76,12 +78,12 @@ def remembered(step_run_id: UUID) -> tuple[list[Any], dict[str, Any]]:
     return messages, results
 
 
-def transcript(execution_id: UUID, path: str | None = None) -> list[Exchange]:
+def transcript(execution_id: UUID, path: str | None = None) -> QuerySet[Exchange]:
     """Return what was said and done in an execution, or at one step, in its order."""
     rows = Exchange.objects.filter(execution_id=execution_id)
     if path is not None:
         rows = rows.filter(path=path)
-    return list(rows.order_by("id"))
+    return rows.order_by("id")
 
 
 # Of long values the beginning is read: the whole stands in the transcript.

@@ -161,7 +161,7 @@ def test_a_transcript_is_in_order_and_of_one_step_if_asked() -> None:
     kinds = [each.kind for each in exchanges.transcript(execution_id)]
     assert kinds == ["messages", "tool", "tool"]
     assert [each.call_id for each in exchanges.transcript(execution_id, "b")] == ["2"]
-    assert exchanges.transcript(uuid4()) == []
+    assert list(exchanges.transcript(uuid4())) == []
 
 
 # --- sums -----------------------------------------------------------------------------
